@@ -3,8 +3,8 @@
 The first of these that gives the function a body counts:
 
 1. the text as a continuation of the head, where it begins with indented code;
-2. the last closed fenced block that defines the function, as it stands but for examples that read input; or the body that replaces
-   that function's behind words of correction ("should be");
+2. the last closed fenced block that defines the function, as it stands but for examples that read input, behind the helpers of earlier
+   blocks that it needs and lacks; or the body that replaces that function's behind words of correction ("should be");
 3. the function outside fences, with prose before and behind it;
 4. the last closed block as the function's body, else indented code between prose as its body. A body may have lost the
    indentation of its first line or of all its lines. The marks of a quotation ("> ") are left out.
@@ -23,7 +23,16 @@ from collections.abc import Iterator
 
 from llmbench.answers.code import blocks_behind_prose, outside_blocks, with_last_fence_closed
 from llmbench.answers.code_text import code_text
-from llmbench.answers.function_syntax import MARGIN, defining, gives, longest, returns, statements_of, trimmed
+from llmbench.answers.function_syntax import (
+    MARGIN,
+    defining,
+    gives,
+    longest,
+    needed,
+    returns,
+    statements_of,
+    trimmed,
+)
 
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _BODY_BEGINS = re.compile(
@@ -76,9 +85,10 @@ def _found(head: str, name: str, text: str, *, complete: bool) -> str | None:
     ):
         return program
     is_given = any(gives(block, name) for block in blocks)
-    for prose, block in reversed(found):
+    for place, (prose, block) in reversed(list(enumerate(found))):
         if gives(block, name):
-            return _joined(_before(head, name), _without_input(block, name))
+            before, whole = _before(head, name), _without_input(block, name)
+            return _joined(f"{before}\n{needed(whole, before, blocks[:place])}", whole)
         if (
             is_given
             and _CORRECTS.search(prose)

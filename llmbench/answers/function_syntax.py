@@ -1,9 +1,10 @@
 """Python's syntax trees of what a model wrote: which of its statements define a function, and which that function needs."""
 
 import ast
+import builtins
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _DEFINING = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
@@ -14,16 +15,25 @@ _CUTS = 20
 """Most attempts to find where code ends."""
 
 
+def parsed(source: str) -> ast.Module:
+    """Returns the syntax tree of a program, without Python's warnings, such as of an escape that is none.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: Python cannot read it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def _parsed(source: str) -> ast.Module | SyntaxError | None:
     """The tree, or what is wrong; None where Python itself gives up."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a "\d" that should be "\\d" is no matter of ours
-        try:
-            return ast.parse(source)
-        except SyntaxError as error:
-            return error
-        except (ValueError, RecursionError, MemoryError):
-            return None
+    try:
+        return parsed(source)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError, MemoryError):
+        return None
 
 
 def statements_of(source: str) -> list[ast.stmt]:
@@ -92,9 +102,9 @@ def trimmed(source: str, name: str, *, last: bool) -> str:
     place = places[-1 if last else 0]
     kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
     behind: list[ast.stmt] = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
-    while needed := _of_use(behind, kept):
-        kept.append(needed)
-        behind.remove(needed)
+    while used := _of_use(behind, kept):
+        kept.append(used)
+        behind.remove(used)
     lines = {n for node in kept for n in _lines(node)}
     dropped = {n for node in nodes if node not in kept for n in _lines(node)} - lines
     return "\n".join(line for n, line in enumerate(source.split("\n"), 1) if n not in dropped)
@@ -114,20 +124,32 @@ def _lines(node: ast.stmt) -> range:
     return range(min([node.lineno, *(d.lineno for d in decorators)]), (node.end_lineno or node.lineno) + 1)
 
 
-def _binds(node: ast.stmt) -> set[str]:
+def binds(node: ast.stmt) -> set[str]:
     """The names that a statement at the margin gives a value; `*` for those that nobody can know."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     inner = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return inner.union(*(_binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
+    return inner.union(*(binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
 
 
-def _of_use(nodes: Sequence[ast.stmt], useful: list[ast.stmt]) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that the `useful` ones use and does not define."""
-    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in _binds(node)}
-    return next((node for node in nodes if _binds(node) & missing), None)
+def needed(code: str, before: str, blocks: Sequence[str]) -> str:
+    """The definitions in blocks that the code needs, and that neither it nor what stands `before` it has; of several the last."""
+    nodes = [node for block in blocks for node in statements_of(block) if isinstance(node, _DEFINING)]
+    useful = [*statements_of(before), *statements_of(code)]
+    found: list[ast.stmt] = []
+    while used := _of_use(nodes[::-1], [*useful, *found], known={"*", *vars(builtins)}):
+        found.append(used)
+    return "".join(f"{ast.unparse(node)}\n" for node in nodes if node in found)
+
+
+def _of_use(
+    nodes: Sequence[ast.stmt], useful: Sequence[ast.stmt], known: Collection[str] = ()
+) -> ast.stmt | None:
+    """The first of these statements that gives a value to a name that the `useful` ones use, do not define and is not known."""
+    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in binds(node)}
+    return next((node for node in nodes if binds(node) & missing.difference(known)), None)
 
 
 def _free(node: ast.stmt) -> set[str]:

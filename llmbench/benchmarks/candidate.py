@@ -10,12 +10,12 @@ import contextlib
 import json
 import math
 import re
-import warnings
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llmbench.answers.function_syntax import parsed
 from llmbench.sandbox import Program, Ran, SandboxBox, Status
 from llmbench.sandbox.runner.values import dumps, json_of, loads
 
@@ -26,6 +26,7 @@ BATCH_S = 1.0
 _ASSERTION = re.compile(
     r"(?:^|[:;])[ \t]*(?:assert\b(?!\s*\(?True\b)|raise\b)|\b(?:assert_|assert[A-Z])\w*\(", re.MULTILINE
 )
+_IN_PARENTHESES = re.compile(r"\bassert\s*\(")
 BATCH = "_llmbench_calls"
 BATCHES = f"""
 def {BATCH}(name, calls, globals=globals, getattr=getattr, BaseException=BaseException):
@@ -131,23 +132,19 @@ class Candidate:
         return ran
 
 
-def parsed(source: str) -> ast.Module:
-    """Returns the syntax tree of a data set's program, without Python's warnings, such as of an escape that is none.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: Python cannot read it.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
-
-
 def asserts(test: str) -> bool:
     """Returns whether a check can fail on a wrong value: it has an assertion other than `assert True`, raises, or calls one such as `assert_allclose`.
 
-    Only looked for in the text: checks may be megabytes.
+    Only looked for in the text, since checks may be megabytes; but for `assert (…, "message")`, a tuple, which is always true.
     """
-    return _ASSERTION.search(test) is not None
+    return _ASSERTION.search(test) is not None and not (_IN_PARENTHESES.search(test) and _asserts_tuple(test))
+
+
+def _asserts_tuple(test: str) -> bool:
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # the sandbox will say so
+        asserted = [node.test for node in ast.walk(parsed(test)) if isinstance(node, ast.Assert)]
+        return any(isinstance(node, ast.Tuple) and node.elts for node in asserted)
+    return False
 
 
 def calls_ahead(test: str) -> list[str]:

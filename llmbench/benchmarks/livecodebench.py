@@ -35,8 +35,6 @@ LEAST_MIB, MOST_MIB = 64, 1 << 16
 """Python itself needs some."""
 DECODED_BYTES = 512 << 20
 """Private tests of one problem, decompressed; the largest published are about 150 MB."""
-JOURNAL_CHARACTERS = 1 << 20
-"""Tests up to this size are kept in the journal, so that answers can be graded again."""
 STARTER = "You will use the following starter code to write the solution to the problem and enclose your code within delimiters."
 PROGRAM = (
     "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample inputs). "
@@ -142,11 +140,8 @@ class LiveCodeBench(ProgramBenchmark):
             for key in ("question_id", "difficulty", "month", "function", "cpu_s", "memory_mib")
         }
         tests = {key: fields[key] for key in ("public_test_cases", "private_test_cases")}
-        return (
-            {**kept, **tests}
-            if sum(len(str(text)) for text in tests.values()) <= JOURNAL_CHARACTERS
-            else kept
-        )
+        is_small = sum(len(str(text)) for text in tests.values()) <= programs.JOURNAL_CHARACTERS
+        return {**kept, **tests} if is_small else kept
 
 
 def _is_date(value: object) -> bool:

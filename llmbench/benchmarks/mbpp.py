@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
+from llmbench.answers.function_syntax import binds, parsed
 from llmbench.benchmarks.base import TextPrompt, check_options
-from llmbench.benchmarks.candidate import Calls, calls_ahead, parsed
+from llmbench.benchmarks.candidate import Calls, calls_ahead
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.humaneval import CHECKS, SHOWN, Check, HumanEval
 from llmbench.errors import DataError, shortened
@@ -54,6 +55,8 @@ def {VALUE}(text, names, globals=globals, exec=exec, eval=eval, getattr=getattr)
 """
 """Runs beside the program, whose functions may have the names of Python's own: the value of an expression there, behind the setup."""
 _BEGIN, _DONE = "[BEGIN]", "[DONE]"
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign)
+"""The statements of a program that give it names of its own, not imported ones."""
 
 
 class MBPP(HumanEval):
@@ -156,12 +159,12 @@ def called_names(tests: Sequence[str], setup: str, code: str) -> list[str]:
         SyntaxError: They are no Python.
         ValueError: They need nothing of the program.
     """
-    tree, given = parsed("\n".join(tests)), _bound(parsed(setup))
+    tree, given = parsed("\n".join(tests)), {name for node in parsed(setup).body for name in binds(node)}
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     nodes.sort(key=lambda node: (node.lineno, node.col_offset))
     read = [node.id for node in nodes if isinstance(node.ctx, ast.Load) and node.id not in given]
     try:
-        defined = _defined(parsed(code))
+        defined = {name for node in parsed(code).body if isinstance(node, _DEFINING) for name in binds(node)}
     except SyntaxError:  # Python 2's
         defined = set()
     stored = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)} | vars(builtins).keys()
@@ -181,26 +184,6 @@ def check_compared(tests: Sequence[str]) -> None:
     compared = [node for node in statements if isinstance(node, (ast.Compare, ast.BoolOp, ast.UnaryOp))]
     if compared:
         raise ValueError(f"{shortened(ast.unparse(compared[0]), SHOWN)!r} is no assertion")
-
-
-def _defined(tree: ast.Module) -> set[str]:
-    """The functions, classes and variables of a program, without what it imports."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign)
-    return _bound(ast.Module([node for node in tree.body if isinstance(node, kinds)], []))
-
-
-def _bound(tree: ast.Module) -> set[str]:
-    """The names that top-level statements define or assign."""
-    found: set[str] = set()
-    for statement in tree.body:
-        if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            found |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-        elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(statement.name)
-        else:
-            nodes = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-            found |= {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
-    return found
 
 
 def as_check(tests: Sequence[str], own: Sequence[str]) -> str:

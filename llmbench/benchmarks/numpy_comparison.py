@@ -1,7 +1,8 @@
 """What the tests of HumanEval+ and MBPP+ ask of numpy: whether values are the same numbers within a tolerance.
 
 Its source goes into the sandbox, where it takes numpy's place: numpy is not in every sandbox, and importing it would take longer than most
-checks. What is no number, and no list, tuple or range of such, raises TypeError, as it does there.
+checks. What is no number, and no list, tuple or range of such, raises TypeError, as it does there. Unlike there, a single number is not close to
+a list, whose values numpy would each compare with it: EvalPlus asks for values of one type and length (evalplus/eval/__init__.py).
 """
 
 import math
@@ -15,7 +16,7 @@ _NAMES = {"allclose", "testing", "ndarray", "float32", "float64"}
 
 
 def allclose(one: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:  # noqa: ANN401 - a program's values
-    """`numpy.allclose`: every |one - other| is at most atol + rtol * |other|; a single number is compared with each of several."""
+    """`numpy.allclose`: every |one - other| is at most atol + rtol * |other|."""
     return _close(one, other, (rtol, atol), equal_nan=False)
 
 
@@ -31,11 +32,13 @@ def assert_allclose(actual: Any, desired: Any, rtol: float = 1e-7, atol: float =
 
 def _close(one: Any, other: Any, tolerance: tuple[float, float], *, equal_nan: bool) -> bool:  # noqa: ANN401
     ours, theirs = (isinstance(value, (list, tuple, range)) for value in (one, other))
+    if ours and theirs:
+        return len(one) == len(other) and all(
+            _close(left, right, tolerance, equal_nan=equal_nan)
+            for left, right in zip(one, other, strict=True)
+        )
     if ours or theirs:
-        if ours and theirs and len(one) != len(other):
-            return False
-        pairs = zip(one if ours else [one] * len(other), other if theirs else [other] * len(one), strict=True)
-        return all(_close(left, right, tolerance, equal_nan=equal_nan) for left, right in pairs)
+        return False
     for value in (one, other):
         if not isinstance(value, (int, float, complex)):
             raise TypeError(f"{type(value).__name__} is no number")

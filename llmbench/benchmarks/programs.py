@@ -44,7 +44,6 @@ class Judged:
 
     verdict: ProgramVerdict
     why: str = ""
-    tests: int = 0
     cpu_s: float = 0.0
 
     def score(self, code: str) -> Score:
@@ -143,8 +142,8 @@ def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: 
             ProgramVerdict.WRONG_ANSWER if ran.status is Status.DONE else ProgramVerdict(ran.status.value)
         )
         why = _instead(ran, test, call) if verdict is ProgramVerdict.WRONG_ANSWER else ran.why
-        return Judged(verdict, f"test {number} of {len(tests)}: {why}", number, cpu_s)
-    return Judged(ProgramVerdict.PASSED, "", len(tests), cpu_s)
+        return Judged(verdict, f"test {number} of {len(tests)}: {why}", cpu_s)
+    return Judged(ProgramVerdict.PASSED, cpu_s=cpu_s)
 
 
 def _right(ran: Ran, test: Test, call: str | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from llmbench.errors import DataError
+from llmbench.errors import DataError, RowError
 
 Row = Mapping[str, Any]
 
@@ -34,6 +34,10 @@ class Rows(list[Row]):
         """Returns where a row stands, such as `mine.csv, line 7` or `mine.parquet, row 6`."""
         return f"{self.source}, {'line' if self.lines else 'row'} {self.number(index)}"
 
+    def wrong(self, index: int, what: str) -> RowError:
+        """Returns the error of a row that does not fit."""
+        return RowError(self.place(index), what)
+
     @classmethod
     def of(cls, rows: Sequence[Row], source: str | None = None) -> Self:
         """Returns rows with their places: those they have, or counted from 1."""
@@ -56,27 +60,34 @@ class Loaded(NamedTuple):
 
 
 def text_of(row: Row, column: str, index: int) -> str:
-    """A field that must hold text, without the white space around it; numbers and truth values are texts as JSON writes them.
+    """A field that must hold text, as `read_text` reads it.
 
     Raises:
         DataError: It holds something else, or nothing.
     """
-    value = row.get(column)
+    try:
+        return read_text(row.get(column), column)
+    except ValueError as error:
+        raise DataError(f"Row {index} of the data {error}") from error
+
+
+def read_text(value: object, column: str) -> str:
+    """A field's text without the white space around it; numbers and truth values are texts as JSON writes them.
+
+    Raises:
+        ValueError: It is something else, or nothing; the message says it of the row.
+    """
     if isinstance(value, float) and abs(value) >= EXACT:
-        raise DataError(
-            f"Row {index} of the data has {value:g} under {column!r}, a number too long to be read exactly; write it as text."
+        raise ValueError(
+            f"has {value:g} under {column!r}, a number too long to be read exactly; write it as text."
         )
     if isinstance(value, int | float):
         return written(value)
     if isinstance(value, str) and not value.isprintable() and re.search(r"[\udc80-\udcff]", value):
-        raise DataError(
-            f"Row {index} of the data has bytes under {column!r} that are no UTF-8; convert the file."
-        )
+        raise ValueError(f"has bytes under {column!r} that are no UTF-8; convert the file.")
     if not isinstance(value, str) or not value.strip():
         shown = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
-        raise DataError(
-            f"Row {index} of the data has {shown} under {column!r} where text is expected; fix the row."
-        )
+        raise ValueError(f"has {shown} under {column!r} where text is expected; fix the row.")
     return value.strip()
 
 

@@ -26,11 +26,6 @@ START_S, ANSWER_S = 30.0, 30.0
 """For a box to start, and for it to answer beyond a job's own limit, on a machine that is busy."""
 WHY_CHARACTERS = 300
 
-_STATUS = {
-    "done": Status.DONE, "compile": Status.COMPILE_ERROR, "raised": Status.RUNTIME_ERROR, "died": Status.RUNTIME_ERROR,
-    "output": Status.RUNTIME_ERROR, "time": Status.TIME_LIMIT, "memory": Status.MEMORY_LIMIT,
-}  # fmt: skip
-
 
 class BrokenBoxError(Exception):
     """The box does not answer."""
@@ -184,10 +179,9 @@ class SandboxBox:
 
 def ran_of(finding: Mapping[str, Any]) -> Ran:
     """A finding of the box's as data."""
-    status, why = (
-        _STATUS.get(str(finding.get("status")), Status.REFUSED),
-        printable(str(finding.get("why", ""))),
-    )
+    told = finding.get("status")
+    status = Status(told) if told in list(Status) else Status.REFUSED
+    why = printable(str(finding.get("why", "")))
     value, encoded = None, "null"
     if status is Status.DONE and "value" in finding:
         try:
@@ -195,8 +189,8 @@ def ran_of(finding: Mapping[str, Any]) -> Ran:
         except ValueError as error:  # too large, or forged by the program
             why = printable(f"its value cannot be read: {error}"[:WHY_CHARACTERS])
             status = Status.RUNTIME_ERROR
-    cpu_s, wall_s, load_s = (finding.get(name) for name in ("cpu_s", "wall_s", "load_s"))
-    return Ran(status, why, str(finding.get("output", "")), value, cpu_s, wall_s, load_s, encoded)
+    output, cpu_s, load_s = str(finding.get("output", "")), finding.get("cpu_s"), finding.get("load_s")
+    return Ran(status, why, output, value, cpu_s, load_s, encoded)
 
 
 _spare: list[SandboxBox] = []

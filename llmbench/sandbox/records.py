@@ -33,7 +33,7 @@ class Limits:
 
 
 class Status(StrEnum):
-    """What became of a job."""
+    """What became of a job, in the words of the box (`runner.main.run`)."""
 
     DONE = "done"
     COMPILE_ERROR = "compile error"
@@ -53,7 +53,6 @@ class Ran:
     output: str = ""
     value: Any = None
     cpu_s: float | None = None
-    wall_s: float | None = None
     load_s: float | None = None
     encoded: str = field(default="null", repr=False)
 

@@ -243,9 +243,12 @@ UNASSERTED: list[tuple[str, dict[str, object]]] = [
     ("mbpp", {"test_list": ["plus(1, 2) == 3"]}),
     ("mbpp", {"test_list": ["assert plus(1, 2) == 3", "plus(2, 2) == 4"]}),
     ("mbpp", {"test_list": ["print(plus(1, 2))"]}),
+    ("mbpp", {"test_list": ["assert plus(1, 2) == 3", "assert (plus(2, 2) == 4, 'four')"]}),
     ("mbpp_plus", {"test": "taxed(1, 2) == 3\n# assert"}),
     ("mbpp_plus", {"test": "for x in [1]:\n    taxed(x, x)\n    assert True"}),
+    ("mbpp_plus", {"test": "assert(taxed(1, 2) == 3, 'three')"}),
     ("humaneval_plus", {"test": "def check(candidate):\n    candidate(1, 2) == 3\n"}),
+    ("humaneval", {"test": "def check(candidate):\n    assert (\n        candidate(1) == 1, 'one'\n    )\n"}),
     ("humaneval", {"test": "def assertion(a, b):\n    a == b\n\ndef check(candidate):\n    assertion(candidate(1), 1)\n"}),
 ]  # fmt: skip
 
@@ -258,7 +261,13 @@ def test_a_check_that_every_program_passes_is_refused(name: str, changes: dict[s
 
 
 @pytest.mark.parametrize(
-    "test", ["np.testing.assert_allclose(candidate(1), 1)", "if candidate(1) != 1: raise ValueError"]
+    "test",
+    [
+        "np.testing.assert_allclose(candidate(1), 1)",
+        "if candidate(1) != 1: raise ValueError",
+        "assert (candidate(1), 1) == (1, 1)",
+        "assert (candidate(1) == 1), 'one'",
+    ],
 )
 def test_a_check_may_fail_in_other_ways_than_by_assert(test: str) -> None:
     assert of(ROWS["humaneval_plus"][0], HumanEvalPlus(), test=f"def check(candidate):\n    {test}\n")
@@ -301,7 +310,7 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
     unlike = [
         (one, other)
         for one, other in product(VALUES, repeat=2)
-        if np.shape(one) == np.shape(other) or () in (np.shape(one), np.shape(other))
+        if np.shape(one) == np.shape(other)
         for ours, theirs in (
             (numpy_comparison.allclose, np.allclose),
             (numpy_comparison.assert_allclose, np.testing.assert_allclose),
@@ -310,6 +319,14 @@ def test_values_are_close_where_numpy_says_so(atol: float) -> None:
         != compared(theirs, one, other, rtol=1e-7, atol=atol)
     ]
     assert not unlike
+
+
+@pytest.mark.parametrize("value", [[], [1.0], (1.0, 1.0), [[1.0]], range(1, 2)])
+def test_a_number_is_not_close_to_a_list_of_it(value: object) -> None:
+    for close in (numpy_comparison.allclose, numpy_comparison.assert_allclose):
+        assert not compared(close, value, 1.0)
+        assert not compared(close, 1.0, value)
+        assert not compared(close, [1.0, 1.0], [value, value])
 
 
 @pytest.mark.parametrize("value", [None, "1", {1}, {1: 1}, [None], ["1"], object()])

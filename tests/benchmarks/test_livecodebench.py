@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.benchmarks import livecodebench
+from llmbench.benchmarks import livecodebench, programs
 from llmbench.benchmarks.base import score
 from llmbench.benchmarks.dataset import read_rows
 from llmbench.benchmarks.livecodebench import LiveCodeBench
@@ -206,7 +206,7 @@ def test_tests_that_cannot_be_read_are_an_error_not_a_wrong_answer() -> None:
 def test_large_tests_stay_out_of_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = samples()["llmbench_s1"]
     assert LiveCodeBench().stored_fields(sample)["private_test_cases"] == sample.fields["private_test_cases"]
-    monkeypatch.setattr(livecodebench, "JOURNAL_CHARACTERS", 10)
+    monkeypatch.setattr(programs, "JOURNAL_CHARACTERS", 10)
     kept = LiveCodeBench().stored_fields(sample)
     assert "private_test_cases" not in kept
     found = LiveCodeBench().grade(Sample("x", kept, ""), "print(1)")

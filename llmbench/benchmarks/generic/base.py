@@ -8,7 +8,7 @@ from typing import Any
 from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.generic.templates import Gold, Template, joined, no_column, short
 from llmbench.benchmarks.rows import Row, Rows
-from llmbench.errors import ConfigError, RowError
+from llmbench.errors import ConfigError
 from llmbench.records import Sample
 from llmbench.system.number_format import count
 from llmbench.system.text import suggest
@@ -16,9 +16,9 @@ from llmbench.system.text import suggest
 MARK = "####"
 """What stands before the gold answer in the solutions of GSM8K and of data that follows it."""
 MAPPED = "mapped_by"
+"""A field of the samples that options mapped: how their gold answers were read."""
 GRADED_AS = "Answers are graded as "
 """Begins the note on how texts are graded; behind a semicolon stands how the gold answers were read."""
-"""A field of the samples that options mapped: how their gold answers were read."""
 WORKED = "worked_answer"
 """Likewise: the cell with the worked answer, None where there is none."""
 COLUMNS = {"subject": "subject", "worked": WORKED}
@@ -94,8 +94,8 @@ class GenericBenchmark(Benchmark):
             way_out = (
                 f", or where each answer stands behind such a mark type 'answer={MARK} {{{gold.column}}}'"
             )
-            raise RowError(
-                rows.place(index),
+            raise rows.wrong(
+                index,
                 f"the answer {short(text)} is not {self.kind_of_gold}; fix the row{way_out if marked else ''}.",
             )
         return target

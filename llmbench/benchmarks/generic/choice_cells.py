@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from llmbench.benchmarks.generic.templates import cell, no_column, short
-from llmbench.benchmarks.rows import Rows
-from llmbench.errors import ConfigError, RowError
+from llmbench.benchmarks.generic.templates import cell, no_column, plain, short
+from llmbench.benchmarks.rows import Rows, read_text
+from llmbench.errors import ConfigError
 
 LETTERS = string.ascii_uppercase
 """The names of choices, in their order."""
@@ -53,8 +53,8 @@ def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Cho
 
 def _counted(rows: Rows, index: int, found: Choices) -> Choices:
     if not FEWEST <= len(found.texts) <= len(LETTERS):
-        raise RowError(
-            rows.place(index),
+        raise rows.wrong(
+            index,
             f"there {'is 1 choice' if len(found.texts) == 1 else f'are {len(found.texts)} choices'}; "
             f"a question has {FEWEST} to {len(LETTERS)}; fix the row.",
         )
@@ -66,10 +66,8 @@ def _in_columns(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     filled = [name for name in named if rows[index].get(name) not in (None, "")]
     if filled != list(named[: len(filled)]):
         empty = next(name for name in named if name not in filled)
-        raise RowError(
-            rows.place(index),
-            f"there is nothing under {empty!r}, but there is under {filled[-1]!r}; fix the row.",
-        )
+        what = f"there is nothing under {empty!r}, but there is under {filled[-1]!r}; fix the row."
+        raise rows.wrong(index, what)
     return Choices(tuple(cell(rows, index, name) for name in filled))
 
 
@@ -81,10 +79,8 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise RowError(
-                rows.place(index),
-                f'{column!r} holds {short(value)}, which is not a list in JSON; write ["one", "two"].',
-            ) from error
+            what = f'{column!r} holds {short(value)}, which is not a list in JSON; write ["one", "two"].'
+            raise rows.wrong(index, what) from error
     labels: Sequence[Any] = ()
     if isinstance(value, dict):
         lists = {name: part for name, part in value.items() if isinstance(part, list)}
@@ -94,8 +90,8 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
             filled = {label: text for label, text in value.items() if text is not None}
             value, labels = list(filled.values()), list(filled)
     if not isinstance(value, list) or (labels and len(labels) != len(value)):
-        raise RowError(
-            rows.place(index),
+        raise rows.wrong(
+            index,
             f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; write [a,b,c,d] "
             "for the columns of four choices, or put a list or a mapping in each row.",
         )
@@ -108,10 +104,10 @@ def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[s
     for number, part in enumerate(parts, 1):
         try:
             blank = isinstance(part, str) and not part.strip()
-            found.append("" if blank else cell(Rows([{column: part}]), 0, column))
-        except RowError as error:
+            found.append("" if blank else read_text(plain(part), column))
+        except ValueError as error:
             what = f"choice {number} under {column!r} is not a text; fix the row."
-            raise RowError(rows.place(index), what) from error
+            raise rows.wrong(index, what) from error
     return tuple(found)
 
 
@@ -199,7 +195,7 @@ def _refuse(rows: Rows, index: int, choices: Choices, gold: str, others: str | N
         else f"the answer {short(gold)} is none of the {choices.described()}, by letter, number or text"
     )
     elsewhere = f"; in other rows the answers are {others}" if others and len(rows) > 1 else ""
-    raise RowError(rows.place(index), f"{what}{elsewhere}; fix the row.")
+    raise rows.wrong(index, f"{what}{elsewhere}; fix the row.")
 
 
 def _undecided(rows: Rows, name: str, others: Sequence[str], golds: Sequence[str]) -> None:

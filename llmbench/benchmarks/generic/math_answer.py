@@ -150,8 +150,8 @@ def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -
         return None
     text = cell(rows, index, allowed)
     if Tolerance.read(text) is None:
-        raise RowError(
-            rows.place(index), f"the tolerance {short(text)} is not a number such as 0.01 or 1%; fix the row."
+        raise rows.wrong(
+            index, f"the tolerance {short(text)} is not a number such as 0.01 or 1%; fix the row."
         )
     return text
 

@@ -10,7 +10,7 @@ from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
 from llmbench.benchmarks.generic.choice_cells import LETTERS, choices_of, right_choices
 from llmbench.benchmarks.generic.templates import Gold
 from llmbench.benchmarks.rows import Rows
-from llmbench.errors import ConfigError, RowError
+from llmbench.errors import ConfigError
 from llmbench.records import Sample
 from llmbench.system.number_format import count
 
@@ -57,9 +57,7 @@ class MultipleChoice(GenericBenchmark):
         self, rows: Rows, index: int, texts: Sequence[str], right: int, seed: int
     ) -> tuple[str, Mapping[str, Any]]:
         if right >= len(texts) or texts.count(texts[right]) > 1:
-            raise RowError(
-                rows.place(index), "the right choice is missing, or stands there twice; fix the row."
-            )
+            raise rows.wrong(index, "the right choice is missing, or stands there twice; fix the row.")
         order = list(texts)
         random.Random(f"{seed}:{rows.number(index)}").shuffle(order)
         read_as = f"{self.grading}; the right one has a column of its own, so that the choices are shuffled"

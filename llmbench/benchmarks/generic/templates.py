@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.benchmarks.rows import EXACT, Rows, text_of
-from llmbench.errors import ConfigError, DataError, RowError, shortened
+from llmbench.benchmarks.rows import EXACT, Rows, read_text
+from llmbench.errors import ConfigError, shortened
 from llmbench.system.text import nearest
 
 PIECE = re.compile(
@@ -127,16 +127,14 @@ class Gold:
             if mark:
                 head, there, tail = split(found, mark)
                 if not there:
-                    raise RowError(
-                        rows.place(index),
+                    raise rows.wrong(
+                        index,
                         f"{self.column!r} holds {short(found)}, without the {mark!r} that is to stand "
                         "beside its gold answer; fix the row.",
                     )
                 found = tail if split is str.rpartition else head
         if not found.strip():
-            raise RowError(
-                rows.place(index), f"{self.column!r} holds no gold answer {self.around()}; fix the row."
-            )
+            raise rows.wrong(index, f"{self.column!r} holds no gold answer {self.around()}; fix the row.")
         return found.strip()
 
     def around(self) -> str:
@@ -154,10 +152,9 @@ def cell(rows: Rows, index: int, column: str) -> str:
         RowError: It holds something else, or nothing.
     """
     try:
-        return text_of({column: plain(rows[index].get(column))}, column, index)
-    except DataError as error:
-        what = str(error).replace(f"Row {index} of the data", "the row", 1)
-        raise RowError(rows.place(index), what) from error
+        return read_text(plain(rows[index].get(column)), column)
+    except ValueError as error:
+        raise rows.wrong(index, f"the row {error}") from error
 
 
 def plain(value: object) -> object:

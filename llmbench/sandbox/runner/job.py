@@ -94,7 +94,7 @@ def _do(job: Job) -> tuple[dict[str, Any], str]:
         try:
             code = compile(job["code"], scope["__file__"], "exec")
         except (SyntaxError, ValueError, RecursionError) as error:
-            return {"status": "compile", "why": why(error)}, ""
+            return {"status": "compile error", "why": why(error)}, ""
         if job.get("header"):
             exec(job["header"], scope)  # noqa: S102 - what this process is for
         if "call" not in job:
@@ -109,9 +109,9 @@ def _do(job: Job) -> tuple[dict[str, Any], str]:
     except MemoryError:
         scope.clear()
         gc.collect()
-        return {"status": "memory", "why": f"more than {job['memory_bytes'] >> 20} MiB"}, ""
+        return {"status": "memory limit", "why": f"more than {job['memory_bytes'] >> 20} MiB"}, ""
     except BaseException as error:  # noqa: BLE001 - whatever it raises
-        return {"status": "raised", "why": why(error)}, ""
+        return {"status": "runtime error", "why": why(error)}, ""
 
 
 def _arguments() -> Any:  # noqa: ANN401 - a list of any values

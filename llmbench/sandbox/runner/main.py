@@ -39,9 +39,8 @@ def run(job: Job, *, boxed: bool) -> dict[str, Any]:
         boxed: Whether all processes but this one are the job's.
 
     Returns:
-        `status` (`done`, `compile`, `raised`, `died`, `time`, `memory`, `output`; `refused` if the job could not begin), `why`,
-        `output` (text) of a program or `value` (JSON) of a call; `cpu_s`, of it `load_s` before the arguments came, `wall_s`; `clean`, whether
-        nothing of the job is left.
+        `status`, in the words of `records.Status` (`refused` if the job could not begin), `why`, `output` (text) of a program or `value` (JSON)
+        of a call; `cpu_s`, of it `load_s` before the arguments came; `clean`, whether nothing of the job is left.
     """
     with contextlib.ExitStack() as opened:
         try:

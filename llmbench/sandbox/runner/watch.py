@@ -15,6 +15,8 @@ from .memory import Memory
 
 HEAD_BYTES = 1 << 12
 """Of what a job's process says of its end, before a call's value."""
+ENDS = ("done", "compile error", "runtime error", "memory limit")
+"""What a job's first process may say of its end."""
 Over = tuple[str, str] | None
 """The limit that a job is past, and why."""
 
@@ -52,7 +54,7 @@ def watch(
         if max(map(len, read.values())) > job["output_bytes"] + HEAD_BYTES * (
             len(read[out]) <= job["output_bytes"]
         ):
-            over = "output", f"more than {job['output_bytes']} bytes of output"
+            over = "runtime error", f"more than {job['output_bytes']} bytes of output"
         if code is not None and not ready:
             break  # pipes that a job's own children hold open do not count
         if code is None:
@@ -73,7 +75,7 @@ def watch(
         if over
         else _finding(job, code or 0, bytes(read[out]), bytes(read[said]))
     )
-    took = {"cpu_s": cpu_s, "load_s": load_s, "wall_s": time.monotonic() - began}
+    took = {"cpu_s": cpu_s, "load_s": load_s}
     return {**finding, **took, "clean": none_left and (not boxed or processes.clean())}
 
 
@@ -108,33 +110,34 @@ def _past(
     cpu, idle, memory = meters
     running = processes.of_job(boxed=boxed)
     if wall_s > job["wall_s"]:
-        return "time", f"more than {job['wall_s']:g} s"
+        return "time limit", f"more than {job['wall_s']:g} s"
     if cpu.look(running) > job["cpu_s"]:
         return _too_long(job, all_of_them=running != [child])
     if idle.look(running) > job["idle_s"]:
-        return "time", f"waits for more than {job['idle_s']:g} s"
+        return "time limit", f"waits for more than {job['idle_s']:g} s"
     if boxed and memory.held() > job["memory_bytes"]:
-        return "memory", f"more than {job['memory_bytes'] >> 20} MiB"
+        return "memory limit", f"more than {job['memory_bytes'] >> 20} MiB"
     return None
 
 
 def _too_long(job: Job, *, all_of_them: bool = False) -> tuple[str, str]:
-    return "time", f"more than {job['cpu_s']:g} s of CPU time" + " of all its processes" * all_of_them
+    return "time limit", f"more than {job['cpu_s']:g} s of CPU time" + " of all its processes" * all_of_them
 
 
 def _finding(job: Job, code: int, output: bytes, message: bytes) -> dict[str, Any]:
     """What the job's first process says of its end, which anything in the job may have written: no more than text is made of it."""
     if os.WIFSIGNALED(code):
-        return {"status": "died", "why": f"ended by signal {os.WTERMSIG(code)}"}
+        return {"status": "runtime error", "why": f"ended by signal {os.WTERMSIG(code)}"}
     head, _, value = message.removeprefix(LOADED).partition(b"\n")
     try:
         told = json.loads(head) if len(head) <= HEAD_BYTES else None
     except (ValueError, RecursionError):
         told = None
     status = told.get("status") if isinstance(told, dict) else None
-    if not isinstance(told, dict) or status not in ("done", "compile", "raised", "memory"):
+    if not isinstance(told, dict) or status not in ENDS:
         if "call" in job:
-            return {"status": "died", "why": f"ended with status {os.WEXITSTATUS(code)} before it was done"}
+            ended = f"ended with status {os.WEXITSTATUS(code)} before it was done"
+            return {"status": "runtime error", "why": ended}
         told = {"status": "done"}  # os._exit: what was written until then counts
     found = {"status": told["status"], "why": str(told.get("why", ""))[:WHY_CHARACTERS]}
     if "call" in job:
