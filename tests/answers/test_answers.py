@@ -23,6 +23,7 @@ from llmbench.answers import (
 )
 from llmbench.answers.equivalence import choice_equal, integer_equal, math_equal, number_equal
 from tests.helpers.paths import CASES, SHARED
+from tests.helpers.tables import each_of
 
 pytestmark = pytest.mark.slow
 
@@ -42,9 +43,8 @@ def read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def table(name: str) -> pytest.MarkDecorator:
-    rows = read(CASES / f"{name}.jsonl")
-    return pytest.mark.parametrize("row", rows, ids=[row["id"] for row in rows])
+def table(name: str) -> Callable[[Callable[[Row], None]], Callable[[], None]]:
+    return each_of({row["id"]: row for row in read(CASES / f"{name}.jsonl")})
 
 
 def data(name: str) -> list[Row]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from llmbench.answers.equivalence import choice_equal, integer_equal, math_equal, number_equal
 from llmbench.answers.equivalence.rational import rational
 from tests.helpers.paths import CASES, SHARED
+from tests.helpers.tables import each_of
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +24,7 @@ MATH500 = SHARED / "math500.jsonl"
 TABLE = [json.loads(line) for line in (CASES / "equal.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(
-    "row", TABLE, ids=[f"{number:03}: {row['gold']} | {row['answer']}" for number, row in enumerate(TABLE)]
-)
+@each_of({f"{number:03}: {row['gold']} | {row['answer']}": row for number, row in enumerate(TABLE)})
 def test_math_equal(row: dict[str, str | bool]) -> None:
     assert math_equal(str(row["gold"]), str(row["answer"])) is row["equal"]
 
