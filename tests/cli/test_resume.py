@@ -420,8 +420,11 @@ def test_signals_leave_a_run_that_continues(
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
     assert process.returncode == status
+    assert "Interrupted" in said
+    assert "Traceback" not in said
     assert f"`{resume_command(tmp_path / 'run')}` resumes it" in said
     assert load_run(tmp_path / "run").summary["status"] == word
+    assert 1 <= lines_in(tmp_path / "run" / JOURNAL) < 12
     assert main(["resume=run"]) == 0
     assert len(load_run(tmp_path / "run").results) == 12
 
