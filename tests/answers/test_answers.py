@@ -279,7 +279,7 @@ DISCUSSIONS = (
 
 
 @given(st.sampled_from("ABCD"), st.sampled_from(STATEMENTS), st.sampled_from(DISCUSSIONS))
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=100, deadline=None)
 def test_choice_is_what_is_stated_whatever_was_discussed(
     letter: str, statement: str, discussion: str
 ) -> None:
@@ -292,7 +292,7 @@ def test_choice_is_what_is_stated_whatever_was_discussed(
         ("The answer is {}.", "#### {}", "\\boxed{{{}}}", "So she has {} left.", "**Answer:** {}")
     ),
 )
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=50, deadline=None)
 def test_numbers_come_back_however_they_are_written(number: int, statement: str) -> None:
     for written in (f"{number}", f"{number:,}"):
         answer = number_answer(f"First 3 of 7 days, then 12.\n\n{statement.format(written)}")
@@ -325,7 +325,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=150, deadline=None)
 def test_nothing_raises(text: str) -> None:
     for extract in (math_answer, integer_answer, number_answer, stated_number, choice, code_block, patch):
         answer = extract(text)

@@ -176,7 +176,7 @@ def test_a_journal_damaged_in_its_last_two_lines_is_made_whole(tmp_path: Path, c
     content = journal.read_bytes()
     ids = {line: orjson.loads(line)["id"] for line in content.splitlines()}
     start = content.rstrip(b"\n").rfind(b"\n", 0, content.rstrip(b"\n").rfind(b"\n")) + 1
-    for at in range(start, len(content), max(1, (len(content) - start) // 4)):
+    for at in range(start, len(content), max(1, (len(content) - start) // 2)):
         journal.write_bytes(CHANGES[change](content, at))
         assert main(["resume=run"]) == 0
         assert scores(tmp_path / "run") == expected

@@ -1,7 +1,6 @@
 """Memory that runs out: what is lowered and in which order, where the run goes on, and what is kept."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
