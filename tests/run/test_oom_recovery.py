@@ -179,12 +179,12 @@ def test_requests_that_fill_the_memory_beside_a_remembered_kv_cache_go_on_in_a_n
     tmp_path: Path,
 ) -> None:
     args = short("running", needs_new_process=True, remembered=True, utilization=0.1, after=4)
-    done = llmbench_program(*FAKE, "batch_size=2", "hydra.run.dir=run", args, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    config = compose([*FAKE, "batch_size=2", args])
+    with pytest.raises(StartAgain):
+        pipeline.run(config, tmp_path / "run", RunOptions(replaceable=True))
     (step,) = load_run(tmp_path / "run").manifest["recovery"]
     assert (step["setting"], step["fresh"]) == (KV_CACHE, True)
-    assert step["kept"] >= 4
-    assert len(load_run(tmp_path / "run").results) == 12
+    assert 4 <= step["kept"] == len(load_run(tmp_path / "run").results) < 12
 
 
 def test_nothing_is_tried_where_the_context_is_needed(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_a_run_continues_in_a_new_process_and_keeps_what_was_finished(
 
 def test_what_cannot_be_fixed_ends_with_its_sentence(tmp_path: Path) -> None:
     args = short("warm_up", needs_new_process=True, utilization=0.1)
-    done = llmbench_program(*FAKE, "oom_retries=2", "hydra.run.dir=run", args, folder=tmp_path)
+    done = llmbench_program(*FAKE, "oom_retries=1", "hydra.run.dir=run", args, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.count("trying again in a new process") == 2
+    assert done.stderr.count("trying again in a new process") == 1
     assert done.stderr.strip().splitlines()[-1].startswith("llmbench: The fake engine ran out of memory")
     assert load_run(tmp_path / "run").summary["status"] == "failed"
 
