@@ -337,7 +337,7 @@ import json, signal, sys
 from llmbench.answers import *
 for text in json.load(sys.stdin):
     print(repr(text[:20]), flush=True)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 1)  # of its own CPU time
+    signal.setitimer(signal.ITIMER_VIRTUAL, 2)  # of its own CPU time
     READ
 print("done")
 """
@@ -361,7 +361,7 @@ def test_long_texts_are_read_in_time() -> None:
         "<patch>", "1,000", "= ", "\n\n", "\\boxed{1} ", "x or ", "7", "x", "111,",
     )  # fmt: skip
     each_is_read_in_time(
-        [piece * (20_000 // len(piece)) for piece in pieces],
+        [piece * (30_000 // len(piece)) for piece in pieces],
         "[f(text) for f in (math_answer, integer_answer, number_answer, choice, code_block, patch)]",
     )
 
@@ -379,7 +379,7 @@ def test_long_texts_are_compared_with_the_choices_in_time() -> None:
         "answer: 4, ",
     )  # fmt: skip
     each_is_read_in_time(
-        [piece * (20_000 // len(piece)) for piece in pieces],
+        [piece * (30_000 // len(piece)) for piece in pieces],
         "[choice(text, ('a ring', '2.5, at rest', 'B cells', '4'), complete=complete) for complete in (True, False)]",
     )
 
