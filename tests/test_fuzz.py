@@ -32,7 +32,7 @@ from tests.helpers.runs import make
 
 pytestmark = pytest.mark.slow
 
-QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LEAVES = (
     st.none()
     | st.booleans()

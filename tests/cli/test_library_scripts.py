@@ -21,9 +21,12 @@ def test_importing_llmbench_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_a_script_without_a_guard_runs_once_and_prints_only_its_own_lines(tmp_path: Path) -> None:
-    text = f"import llmbench\nprint('begins')\nrun = {EVALUATE}print(run.summary.status)\n"
+    text = (
+        f"import llmbench\nprint('begins')\nrun = {EVALUATE}print(run.summary.status)\n"
+        "from llmbench.regrade import regrade_run\nprint(len(regrade_run('run').results))\n"
+    )
     done = python(str(script(tmp_path, text)), folder=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "begins\nfinished\n")
+    assert (done.returncode, done.stdout) == (0, "begins\nfinished\n4\n"), done.stderr
     assert "Traceback" not in done.stderr
     assert "arithmetic 4/4" in done.stderr
 

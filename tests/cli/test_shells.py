@@ -92,20 +92,6 @@ def test_a_run_in_a_thread_counts_its_own_time_only(tmp_path: Path) -> None:
     assert clock.began() > before
 
 
-def test_a_script_needs_no_guard(tmp_path: Path) -> None:
-    done = python(
-        "print('once')\n"
-        "from llmbench.cli.main import main\n"
-        f"status = main({[*FAKE, 'hydra.run.dir=run']!r})\n"
-        "from llmbench.regrade import regrade_run\n"
-        "print(status, len(regrade_run('run').results))\n",
-        tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("once") == 1
-    assert done.stdout.splitlines()[-1] == "0 2"
-
-
 def test_a_program_of_hydras_can_grade(tmp_path: Path) -> None:
     done = python(
         "import hydra\n"

@@ -1,6 +1,6 @@
 """The real engine: vLLM on the CPU with SmolLM2 or its first layers. One process for all: vLLM takes ten seconds to import.
 
-All runs but two compute in float32, several times as fast as bfloat16 where the processor has no instructions for it.
+All runs but those of four bits and the first compute in float32, several times as fast as bfloat16 where the processor has no instructions for it.
 """
 
 import json
@@ -46,6 +46,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
     small = (*quick, f"model.path={model}")
     few = (*small, "limit=2", "benchmarks.arithmetic.max_tokens=8")
     cached = ("benchmarks.arithmetic.max_tokens=16", "cache=on")
+    four_bit = (f"model.path={model}", "model.quantization=bitsandbytes")
+    copied = (
+        *four_bit,
+        "report=false",
+        "limit=4",
+        "early_stopping=off",
+        "benchmarks.arithmetic.max_tokens=24",
+    )
     template = folder / "thinks.jinja"
     template.write_text(THINKS)
     runs = {
@@ -83,7 +91,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> SeveralRuns
             "benchmarks.arithmetic.max_tokens=64",
             "early_stopping=off",
         ),
-        "four_bit": (*few[1:], "model.quantization=bitsandbytes", "model.dtype=bfloat16"),
+        "at_load": (*copied, "cache=on"),
+        "check_copy": ("tests.helpers.quantized_copy", *four_bit),
+        "from_copy": copied,
+        "cached_copy": (*copied, "cache=on"),
+        "no_copy": (*copied, "engine.weights_copy=false"),
         "adapters": (
             "-m",
             *small,
@@ -213,9 +225,36 @@ def test_a_think_block_is_closed_once_at_the_budget_and_the_answer_follows(runs:
 
 
 def test_four_bit_weights_run_on_the_cpu_too(runs: SeveralRuns) -> None:
-    summary = load_run(runs.path("four_bit")).summary
+    summary = load_run(runs.path("at_load")).summary
     assert summary["engine"]["quantization"] == "bitsandbytes"
-    assert summary["benchmarks"]["arithmetic"]["n"] == 2
+    assert summary["benchmarks"]["arithmetic"]["n"] == 4
+
+
+def test_a_copy_is_kept_once_a_start_from_it_holds_the_same_bits(runs: SeveralRuns) -> None:
+    assert "loaded from now on" in runs.output("check_copy")
+
+
+def test_greedy_answers_from_a_copy_are_those_of_weights_quantised_at_load(runs: SeveralRuns) -> None:
+    at_load, from_copy, no_copy = (
+        [(r.sample_id, r.text) for r in load_run(runs.path(name)).results]
+        for name in ("at_load", "from_copy", "no_copy")
+    )
+    assert len(at_load) == 4
+    assert from_copy == at_load == no_copy
+
+
+def test_a_run_says_that_it_loaded_a_copy_and_which_checkpoint_was_evaluated(runs: SeveralRuns) -> None:
+    before, after, off = (load_run(runs.path(name)) for name in ("at_load", "from_copy", "no_copy"))
+    digest = after.summary["engine"]["weights_copy"]
+    assert len(digest) == 64
+    assert before.summary["engine"]["weights_copy"] is off.summary["engine"]["weights_copy"] is None
+    assert after.manifest["checkpoint"] == before.manifest["checkpoint"] | {"weights_copy": digest}
+    assert after.summary["engine"]["quantization"] == before.summary["engine"]["quantization"]
+    assert after.summary["engine"]["kv_cache_tokens"] == before.summary["engine"]["kv_cache_tokens"]
+
+
+def test_the_response_cache_has_the_same_answers_for_a_copy_and_its_checkpoint(runs: SeveralRuns) -> None:
+    assert all(c.from_cache for r in load_run(runs.path("cached_copy")).results for c in r.completions)
 
 
 def test_a_sweep_loads_each_engine_once_and_answers_alike(runs: SeveralRuns) -> None:

@@ -76,16 +76,16 @@ def test_a_served_model_is_evaluated_without_its_address(
         assert command.startswith("python -m llmbench engine=endpoint model=smollm2 "), serving.said()
         asked = [
             "benchmark=arithmetic",
-            "limit=8",
+            "limit=4",
             "engine=endpoint",
             "report=false",
-            "benchmarks.arithmetic.max_tokens=24",
+            "benchmarks.arithmetic.max_tokens=16",
         ]
         done = llmbench_program(*asked, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert serving.end() == 0, serving.said()
     run = load_run(only_run(tmp_path))
     assert run.summary["engine"]["server"]["model"] == "smollm2"
-    assert len(run.results) == 8
+    assert len(run.results) == 4
     assert {result.score.outcome for result in run.results} <= {"correct", "wrong", "no_answer", "truncated"}
     assert local_servers.running() == []

@@ -96,7 +96,7 @@ def test_gold_answers_score_everything_and_wrong_ones_nothing(shared_data: Path,
         )
         return boxed(request, letter or "987654321")
 
-    found = run(tmp_path / "wrong", FakeEngines(wrong), *overrides)
+    found = run(tmp_path / "wrong", FakeEngines(wrong), *overrides, "limit=60")
     assert {name: b.accuracy for name, b in found.benchmarks.items()} == dict.fromkeys(found.benchmarks, 0.0)
     assert {r.score.outcome for r in results(tmp_path / "wrong")} == {Outcome.WRONG}
 

@@ -98,9 +98,10 @@ class Package:
     def restore(self) -> None:
         """Frees the memory of an engine that is gone, and puts the environment back."""
         gc.enable()
-        gc.unfreeze()
-        gc.collect()
         if self.in_process and "vllm" in sys.modules:  # else it was never imported
-            process_state.clean_up_distributed()
+            process_state.clean_up_distributed()  # collects garbage, which takes half a second
             process_state.forget_graph_pool()
+        else:
+            gc.unfreeze()
+            gc.collect()
         self._surroundings.close()

@@ -1,5 +1,6 @@
 """What vLLM reads and keeps for a whole process: environment variables, model classes, defaults, the distributed environment, graphs."""
 
+import gc
 import importlib
 import logging
 import os
@@ -79,11 +80,13 @@ def default_max_num_seqs(processes: int, otherwise: int) -> int:
 
 
 def clean_up_distributed() -> None:
-    """Ends torch's process groups and frees memory: `parallel_state.cleanup_dist_env_and_memory` (since 0.26)."""
+    """Ends torch's process groups, collects garbage, frozen too, and frees memory: `parallel_state.cleanup_dist_env_and_memory` (since 0.26)."""
     try:
         importlib.import_module("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
     except Exception:
         log.debug("vLLM's distributed environment was not cleaned up", exc_info=True)
+        gc.unfreeze()
+        gc.collect()
 
 
 def forget_graph_pool() -> None:
