@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
@@ -19,7 +20,7 @@ import pytest
 from llmbench.config.choices import Device, Startup
 from llmbench.config.engine import EngineConfig
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.vllm import adapters, internals, loading
+from llmbench.engine.vllm import adapters, internals, loading, versions
 from llmbench.engine.vllm.internals import (
     engine,
     likelihoods,
@@ -365,6 +366,29 @@ def test_register_models() -> None:
     expect(type(entry).__name__ == "_RegisteredModel", function, "models.get(NAME).load_model_cls()")
 
 
+def test_repair_kernel_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that answers for any name, such as llvmlite's library, ends no search; a kernel in another object is found all the same."""
+    process_state.repair_kernel_search()
+    dispatcher = of("vllm.triton_utils.dispatcher")
+    if dispatcher is None:
+        pytest.skip("vLLM searches for kernels since 0.32")
+
+    class AnswersForAnyName:
+        __slots__ = ()
+
+        def __getattr__(self, name: str) -> object:
+            return lambda: name
+
+    def kernel() -> None: ...
+
+    held = ModuleType("held")
+    held.library, held.mine, held.owner = AnswersForAnyName(), kernel, SimpleNamespace(kernel=kernel)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "held", held)
+    dispatcher._rebind_kernels([(kernel, replacement := object())])
+    function = "process_state.repair_kernel_search"
+    expect(held.mine is replacement is held.owner.kernel, function, "kernel put in another's place")
+
+
 def test_default_max_num_seqs() -> None:
     found = process_state.default_max_num_seqs(1, otherwise=-1)
     expect(found > 0, "process_state.default_max_num_seqs", "EngineArgs.get_batch_defaults")
@@ -430,6 +454,7 @@ def test_ordinary_lines_of_its_log(level: str, *, ordinary: bool) -> None:
         "msg": "trust_remote_code=False",
         "fileinfo": "core.py",
         "lineno": 1,
+        "vllm_process_name": "EngineCore",  # since 0.32, where vLLM's log is switched on
     }
     line = formatter.format(logging.makeLogRecord(row))
     for text in (line, f"(EngineCore pid=12) {line}"):
@@ -455,18 +480,30 @@ def test_worker_timing(device: str) -> None:
             expect(known, f"worker_timing.Probe.{name}", f"worker's method {name}")
 
 
-BNB = "vllm.model_executor.model_loader.bitsandbytes_loader.BitsAndBytesModelLoader"
+def bnb() -> str:
+    """The loader's full name."""
+    return f"{quantized_weights.loader_module().__name__}.BitsAndBytesModelLoader"
+
+
+def test_loader_module() -> None:
+    module = quantized_weights.loader_module()
+    function = "quantized_weights.loader_module"
+    expect(hasattr(module, "BitsAndBytesModelLoader"), function, "BitsAndBytesModelLoader")
+    registered = source("vllm.model_executor.model_loader", function)
+    if module.__name__.startswith(f"{versions.PLUGIN}."):
+        registered = source(f"{versions.PLUGIN}:register", function)
+    expect('"bitsandbytes"' in registered, function, "load format bitsandbytes")
 
 
 def test_written() -> None:
     parameters = ("hf_weights_files", "use_safetensors", "quant_state_dict")
-    takes(f"{BNB}:_unquantized_generator", *parameters, function="quantized_weights.written")
-    takes(f"{BNB}:_quantized_4bit_generator", function="quantized_weights.written")
-    takes(f"{BNB}:_dequantize_dq", "quant_states", function="quantized_weights._unnested")
+    takes(f"{bnb()}:_unquantized_generator", *parameters, function="quantized_weights.written")
+    takes(f"{bnb()}:_quantized_4bit_generator", function="quantized_weights.written")
+    takes(f"{bnb()}:_dequantize_dq", "quant_states", function="quantized_weights._unnested")
 
 
 def test_digest_if_asked() -> None:
-    bound = source(f"{BNB}:_bind_quant_states_to_params", "quantized_weights.digest_if_asked")
+    bound = source(f"{bnb()}:_bind_quant_states_to_params", "quantized_weights.digest_if_asked")
     for name in ("bnb_quant_state", "bnb_shard_offsets"):
         expect(name in bound, "quantized_weights.digest_if_asked", f"{name} of a parameter")
 
@@ -532,14 +569,14 @@ def test_weights_that_were_written_are_read_back_as_they_were(
 @pytest.fixture
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has vLLM's loader work outside an engine, which has one GPU."""
-    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    module = quantized_weights.loader_module()
     monkeypatch.setattr(module, "get_tensor_model_parallel_world_size", lambda: 1)
     monkeypatch.setattr(module, "get_tensor_model_parallel_rank", lambda: 0)
 
 
 def _loaded(folder: Path, *, already: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tensors and blocks' scales that vLLM's loader gives a model with one linear layer."""
-    module = importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    module = quantized_weights.loader_module()
     config = of("vllm.config.load.LoadConfig")(load_format="bitsandbytes", use_tqdm_on_load=False)
     loader = module.BitsAndBytesModelLoader(config)
     loader.target_modules, loader.pre_quant = ["a.q_proj"], already

@@ -77,6 +77,7 @@ class Package:
                 self.vllm = importlib.import_module("vllm")
                 importlib.import_module("vllm.sampling_params")
                 _ = self.vllm.LLM  # vllm imports the larger part of itself only now
+                process_state.repair_kernel_search()
                 if self.in_process:
                     names = model.get("architectures")
                     process_state.register_models(self.vllm, names if isinstance(names, list) else ())

@@ -7,8 +7,8 @@ from llmbench.errors import EngineError
 from llmbench.system import hardware
 from llmbench.system.number_format import listed
 
-TESTED = ("0.26", "0.27")
-"""Minor versions that the tests with a real engine passed with: 0.26 on an H100, 0.27 on a CPU."""
+TESTED = ("0.26", "0.27", "0.32")
+"""Minor versions that llmbench was tried with: 0.26 on an H100; with 0.27 and 0.32 the tests with a real engine passed on a CPU."""
 WITH_PLUGIN = (0, 28)
 """Since then vLLM has bitsandbytes in a package of its own."""
 PLUGIN = "vllm_bnb_plugin"

@@ -5,7 +5,8 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,23 @@ def register_models(vllm: Any, architectures: Iterable[str]) -> None:  # noqa: A
             registry.register_model(name, entry.load_model_cls())
         except Exception as error:  # noqa: BLE001 - vLLM will say what is wrong with it, in its own way
             log.debug("%s was left to vLLM: %s", name, error)
+
+
+def repair_kernel_search() -> None:
+    """Has vLLM's search for Triton kernels, in all modules of the process, pass over objects whose `__dict__` is no dictionary.
+
+    On a CPU without Triton each start of an engine searches (`triton_utils.dispatcher._rebind_kernels`, since 0.32; nothing before). An object of llvmlite, which
+    numba and so drafting with n-grams import, answers with a function for any name, which ends the start.
+    """
+    with suppress(ModuleNotFoundError):
+        dispatcher: Any = importlib.import_module("vllm.triton_utils.dispatcher")
+        dispatcher.vars = _attributes
+
+
+def _attributes(value: object) -> Mapping[str, Any]:
+    """What `vars` says, or nothing where that is no dictionary."""
+    found = vars(value)
+    return found if isinstance(found, Mapping) else {}
 
 
 def default_max_num_seqs(processes: int, otherwise: int) -> int:

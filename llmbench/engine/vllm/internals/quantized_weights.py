@@ -2,17 +2,20 @@
 
 `BitsAndBytesModelLoader._unquantized_generator` gives a model's own `load_weights` the tensors one by one, those of linear layers in 4 bits,
 and puts the blocks' scales into a dictionary beside them; `_quantized_4bit_generator` gives the same tensors from a checkpoint that holds
-them so (vllm/model_executor/model_loader/bitsandbytes_loader.py, since 0.26). What the first gives is therefore written as it comes, under the
+them so (bitsandbytes_loader.py, see `loader_module`, since 0.26). What the first gives is therefore written as it comes, under the
 checkpoint's own names. Scales are written as float32, not quantised once more: the loader turns them into that anyway, and bitsandbytes reads
 the offset of scales that are quantised once more in the model's data type, which rounds it.
 """
 
 import hashlib
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from llmbench.engine.vllm.versions import PLUGIN
 
 WRITE_TO = "LLMBENCH_WRITE_WEIGHTS"
 """Set in the environment: the folder that weights are written to while an engine loads them."""
@@ -50,6 +53,14 @@ class _Shards:
         self._tensors, self._bytes = {}, 0
 
 
+def loader_module() -> Any:  # noqa: ANN401 - a module
+    """The module with `BitsAndBytesModelLoader`: vllm/model_executor/model_loader/bitsandbytes_loader.py (since 0.26), from 0.28 on in the plugin."""
+    try:
+        return importlib.import_module("vllm.model_executor.model_loader.bitsandbytes_loader")
+    except ModuleNotFoundError:
+        return importlib.import_module(f"{PLUGIN}.bitsandbytes_loader")
+
+
 @contextmanager
 def written() -> Iterator[None]:
     """Inside, the weights that the loader quantises are written to the folder that `WRITE_TO` names; nothing happens without it."""
@@ -57,9 +68,8 @@ def written() -> Iterator[None]:
     if folder is None:
         yield
         return
-    from vllm.model_executor.model_loader.bitsandbytes_loader import BitsAndBytesModelLoader
-
-    original = BitsAndBytesModelLoader._unquantized_generator  # noqa: SLF001 - what this module is for
+    loader = loader_module().BitsAndBytesModelLoader
+    original = loader._unquantized_generator  # noqa: SLF001 - what this module is for
     shards = _Shards(Path(folder))
 
     def writing(self: Any, files: Any, use_safetensors: Any, states: dict[str, Any]) -> Iterator[Any]:  # noqa: ANN401 - vLLM's
@@ -73,11 +83,11 @@ def written() -> Iterator[None]:
             yield name, tensor
         shards.write()
 
-    BitsAndBytesModelLoader._unquantized_generator = writing  # noqa: SLF001
+    loader._unquantized_generator = writing  # noqa: SLF001
     try:
         yield
     finally:
-        BitsAndBytesModelLoader._unquantized_generator = original  # noqa: SLF001
+        loader._unquantized_generator = original  # noqa: SLF001
 
 
 def _unnested(loader: Any, state: Any) -> Any:  # noqa: ANN401 - bitsandbytes' QuantState
