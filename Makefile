@@ -26,7 +26,7 @@ test-others:
 	@$(PYTHON_IN_VENV) -m pytest $(PARALLEL) -m "not real_engine"
 
 test-real:
-	@nice -n 5 $(PYTHON_IN_VENV) -m pytest $(REAL_ENGINE)
+	@OMP_WAIT_POLICY=PASSIVE nice -n 5 $(PYTHON_IN_VENV) -m pytest $(REAL_ENGINE)
 
 test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
 	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" $(PARALLEL)
