@@ -159,8 +159,8 @@ def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
     record.stopping = Stopping.of(plan, record.results)
     for paragraph in data_notes(plan):
-        if paragraph not in pool.said:
-            pool.said.add(paragraph)
+        if paragraph not in pool.shown:
+            pool.shown.add(paragraph)
             record.terminal.notice(paragraph)
     record.summary.time_s.data = time.monotonic() - begun
     return plan
