@@ -4,7 +4,7 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
-# prepares, and from another worker when it has none left. Of real engines one runs at a time, beside the others and behind them.
+# prepares, and from another worker when it has none left. Real engines run one at a time, beside the other tests and with less priority.
 PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print (n > 12 ? 12 : n) }') --dist worksteal
 REAL_ENGINE = -m real_engine tests/engine
 

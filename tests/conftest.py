@@ -22,9 +22,8 @@ OWN = CASES
 hypothesis.settings.register_profile("no_deadline", deadline=None)  # a busy machine fails no test
 hypothesis.settings.load_profile("no_deadline")
 
-os.environ["HF_HUB_OFFLINE"] = (
-    "1"  # huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
-)
+# huggingface_hub reads it when it is imported; else each look at the hub is tried for 20 s
+os.environ["HF_HUB_OFFLINE"] = "1"
 # Else each of pytest's processes, and of the many programs that tests start, compiles llmbench and the tests anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

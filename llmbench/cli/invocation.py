@@ -189,9 +189,8 @@ class Invocation:
             from llmbench.run.engine_pool import EnginePool
 
             self.engines = self.resources.enter_context(EnginePool(process_ends=self.ends))
-            self.engines.then = partial(
-                self.note, log.warning
-            )  # in a run, which keeps the terminal to itself
+            # called in a run, which keeps the terminal to itself
+            self.engines.then = partial(self.note, log.warning)
             if self.left is not None:
                 self.engines.steps |= {key: list(steps) for key, steps in self.left.steps.items()}
                 self.engines.loads = self.left.loads

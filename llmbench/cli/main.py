@@ -128,9 +128,8 @@ def prepare(invocation: Invocation) -> None:
     """
     given = resume.expand(as_text(invocation.arguments))
     invocation.arguments = arguments.read(as_text(given), config_folder())
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra raises instead of printing, so that we can say it in one sentence
-    )
+    # Hydra raises instead of printing, so that we can say it in one sentence
+    os.environ["HYDRA_FULL_ERROR"] = "1"
 
 
 def _start_again(again: StartAgain, invocation: Invocation) -> int:

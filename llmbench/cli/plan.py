@@ -172,17 +172,17 @@ def _read(config: Config, name: str) -> int:
     return len(RequestPlan.read(only).samples[name].chosen)
 
 
-def _plain(found: Plan) -> dict[str, object]:
+def _plain(planned: Plan) -> dict[str, object]:
     """A plan as JSON has it."""
-    plain = asdict(found)
+    plain = asdict(planned)
     plain["enough"] = [
         {
             "tensor_parallel_size": size,
             "replicas": each.replicas,
             "total_s": each.total_s,
-            "longest_answer_s": found.longest_s[size],
+            "longest_answer_s": planned.longest_s[size],
         }
-        for size, each in found.enough.items()
+        for size, each in planned.enough.items()
     ]
     del plain["longest_s"]
     return plain

@@ -65,40 +65,40 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def print_plan(terminal: Terminal, found: Plan) -> None:
+def print_plan(terminal: Terminal, plan: Plan) -> None:
     """Prints the table and the sentences below it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, _ in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for each in found.forecasts:
+    for each in plan.forecasts:
         unfit = each.fits is False
         table.add_row(
             *(NONE if unfit and heading not in WHERE_UNFIT else show(each) for heading, show in COLUMNS),
             style="dim" if unfit else "",
         )
-    terminal.say(f"{found.model} ({found.weights}) on up to {found.gpus:,} x {found.gpu}")
+    terminal.say(f"{plan.model} ({plan.weights}) on up to {plan.gpus:,} x {plan.gpu}")
     terminal.out.print(table)
-    for sentence in sentences(found):
+    for sentence in sentences(plan):
         terminal.say(sentence)
 
 
-def sentences(found: Plan) -> list[str]:
+def sentences(plan: Plan) -> list[str]:
     """Returns what is said below the table."""
     return [
-        *found.notes,
-        *_rates(found),
-        *(each.sentence() for each in found.lengths),
-        *_gain(found),
-        *_unfit(found),
+        *plan.notes,
+        *_rates(plan),
+        *(each.sentence() for each in plan.lengths),
+        *_gain(plan),
+        *_unfit(plan),
     ]
 
 
-def _rates(found: Plan) -> list[str]:
+def _rates(plan: Plan) -> list[str]:
     """Where rates come from, by tensor parallel size where that differs."""
     said: dict[str, list[int]] = {}
-    for each in found.forecasts:
+    for each in plan.forecasts:
         if each.source is Source.STATED:
-            sheet = "" if found.gpu == H100.name else f" and the data sheet of {found.gpu}, an estimate"
+            sheet = "" if plan.gpu == H100.name else f" and the data sheet of {plan.gpu}, an estimate"
             words = f"constants measured with a 14B model on one H100, scaled to this model's size{sheet}; a run on such a GPU replaces them"
         else:
             words = f"{each.source.value} ({count(each.runs, 'run')}"
@@ -114,19 +114,19 @@ def _rates(found: Plan) -> list[str]:
     ]
 
 
-def _gain(found: Plan) -> list[str]:
+def _gain(plan: Plan) -> list[str]:
     """The fastest layout, and from which number of replicas on more gain nothing."""
-    if not found.enough:
+    if not plan.enough:
         return []
-    fastest = min(found.enough.values(), key=lambda each: each.total_s)
+    fastest = min(plan.enough.values(), key=lambda each: each.total_s)
     size = fastest.tensor_parallel_size
-    said = [_fastest(fastest, found.longest_s[size])]
-    for size, enough in found.enough.items():
-        if any(e.tensor_parallel_size == size and e.replicas > enough.replicas for e in found.forecasts):
+    said = [_fastest(fastest, plan.longest_s[size])]
+    for size, enough in plan.enough.items():
+        if any(e.tensor_parallel_size == size and e.replicas > enough.replicas for e in plan.forecasts):
             said.append(
                 f"With TP {size} more than {count(enough.replicas, 'replica')} gain nothing (less than {percent(WORTH, 0)}): of {seconds(enough.total_s)} "
                 f"{seconds(enough.begin_s + enough.load_s)} are starting and loading, and the longest answer alone takes "
-                f"{seconds(found.longest_s[size])}."
+                f"{seconds(plan.longest_s[size])}."
             )
     return said
 
@@ -138,12 +138,12 @@ def _fastest(fastest: Forecast, longest_s: float) -> str:
     )
 
 
-def _unfit(found: Plan) -> list[str]:
+def _unfit(plan: Plan) -> list[str]:
     """What would not fit, and what does."""
-    unfit = {each.tensor_parallel_size: each for each in found.forecasts if each.fits is False}
+    unfit = {each.tensor_parallel_size: each for each in plan.forecasts if each.fits is False}
     if not unfit:
         return []
-    fitting = [each.tensor_parallel_size for each in found.forecasts if each.fits]
+    fitting = [each.tensor_parallel_size for each in plan.forecasts if each.fits]
     needed = memory(min(each.memory_bytes or 0 for each in unfit.values()))
     remedy = (
         f"take {TENSOR}={min(fitting)}" if fitting else f"raise gpus and {TENSOR}, or set model.quantization"

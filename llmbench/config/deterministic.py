@@ -94,8 +94,8 @@ def _in_use(config: Config, name: str) -> tuple[str, Any]:
     return "model", getattr(config.model, name)
 
 
-def most_at_once(engine: EngineConfig, wanted: int) -> int:
+def most_at_once(engine: EngineConfig, requested: int) -> int:
     """So many requests at once as are wanted, or as `engine.args.max_num_seqs` and the tokens of a step allow."""
     bound = engine.args.get("max_num_seqs")
-    at_once = min(wanted, bound) if isinstance(bound, int) and bound > 0 else wanted
+    at_once = min(requested, bound) if isinstance(bound, int) and bound > 0 else requested
     return min(at_once, STEP_TOKENS) if engine.deterministic else at_once

@@ -36,9 +36,8 @@ class EngineConfig(StartSettings):
     # a Ray cluster whose hosts have the replicas, such as auto or HOST:6379; None: this machine alone
     ray_address: str | None = None
     speculative: dict[str, Any] = field(default_factory=dict)  # vLLM's speculative_config; empty: off
-    speculative_max_running: int | None = (
-        16  # tokens are drafted while at most so many requests run; None: always
-    )
+    # tokens are drafted while at most so many requests run; None: always
+    speculative_max_running: int | None = 16
     multiprocess: bool = False  # vLLM's engine in a process of its own
     # None: by utilisation on the GPU; on the CPU 1 GiB, less where memory is short
     kv_cache_memory_bytes: int | None = None

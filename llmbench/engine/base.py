@@ -53,7 +53,7 @@ class Engine(Protocol):
 
 
 class ModelEngine(Engine, Protocol):
-    """An engine that holds a model, which is kept from run to run. What an engine has no part in may stay as it is here.
+    """An engine that holds a model, which is kept from run to run. Methods with a body here are defaults for engines that derive from it.
 
     Its life: `prepare`, `load`, then for each run `begin` and requests, `close` at the end.
     """

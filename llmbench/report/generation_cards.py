@@ -10,31 +10,30 @@ Row = tuple[str, str]
 """What a fact is of, and what it says."""
 
 
-def generation_cards(found: Generation | None) -> list[Card]:
+def generation_cards(generation: Generation | None) -> list[Card]:
     """Returns the cards; none where the summary has nothing of it, as of an older run."""
-    if found is None:
+    if generation is None:
         return []
-    last = f"last tenth of requests {seconds(found.last_tenth)}" if found.last_tenth is not None else ""
-    made = [("tail of generating", seconds(found.tail), last)]
-    if found.step is not None:
-        least = f"memory needs {seconds(found.limit.step)}" if found.limit is not None else "on average"
-        made.append(("decode step", seconds(found.step), least))
-    if found.limit is not None:
-        made.append(
-            ("bandwidth limit", percent(found.limit.share, 0), "of generating is what the memory needs")
-        )
+    tenth, limit = generation.last_tenth, generation.limit
+    last = f"last tenth of requests {seconds(tenth)}" if tenth is not None else ""
+    made = [("tail of generating", seconds(generation.tail), last)]
+    if generation.step is not None:
+        least = f"memory needs {seconds(limit.step)}" if limit is not None else "on average"
+        made.append(("decode step", seconds(generation.step), least))
+    if limit is not None:
+        made.append(("bandwidth limit", percent(limit.share, 0), "of generating is what the memory needs"))
     return made
 
 
-def generation_facts(found: Generation | None, drafted: Speculation | None) -> list[Row]:
+def generation_facts(generation: Generation | None, drafted: Speculation | None) -> list[Row]:
     """Returns what stands behind the cards, and what speculative decoding did."""
     made = []
-    if found is not None:
-        steps = f"; {count(found.steps, 'decode step')}" if found.steps is not None else ""
-        parts = f"{seconds(found.full)}, then {seconds(found.tail)} with fewer than half of the {found.most_running:,} at most running"
+    if generation is not None:
+        steps = f"; {count(generation.steps, 'decode step')}" if generation.steps is not None else ""
+        parts = f"{seconds(generation.full)}, then {seconds(generation.tail)} with fewer than half of the {generation.most_running:,} at most running"
         made.append(("generating", f"{parts}{steps}"))
-    if found is not None and found.limit is not None:
-        limit = found.limit
+    if generation is not None and generation.limit is not None:
+        limit = generation.limit
         read = f"{limit.weights_bytes / 1e9:.1f} GB of weights and {limit.kv_bytes_per_token:,} bytes a token of KV cache"
         made.append(("a step reads", f"{read}, at {number(limit.bandwidth_gb_s)} GB/s"))
     if drafted is not None:
@@ -42,11 +41,11 @@ def generation_facts(found: Generation | None, drafted: Speculation | None) -> l
     return made
 
 
-def _drafted(found: Speculation) -> str:
+def _drafted(speculation: Speculation) -> str:
     steps = ""
-    if found.steps and found.drafted_steps is not None:
-        steps = f"; drafts in {percent(found.drafted_steps / found.steps)} of {count(found.steps, 'step')}"
+    if speculation.steps and speculation.drafted_steps is not None:
+        steps = f"; drafts in {percent(speculation.drafted_steps / speculation.steps)} of {count(speculation.steps, 'step')}"
     return (
-        f"{percent(found.acceptance_rate)} of {count(found.draft_tokens, 'drafted token')} accepted, in {count(found.drafts, 'draft')}: "
-        f"{count(found.accepted_tokens, 'token')} without a step of their own{steps}"
+        f"{percent(speculation.acceptance_rate)} of {count(speculation.draft_tokens, 'drafted token')} accepted, in {count(speculation.drafts, 'draft')}: "
+        f"{count(speculation.accepted_tokens, 'token')} without a step of their own{steps}"
     )

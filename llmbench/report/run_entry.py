@@ -19,6 +19,7 @@ Key = tuple[str, int]
 LONG, LONGEST = 48, 100
 """Characters of a setting in a run's name, and of the name."""
 NO_SECONDS = "A run that was resumed, or had answers from the response cache, has no seconds."
+"""Beside a plot that leaves such a run's time out (`RunEntry.generate_s`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class RunEntry:
 
     @property
     def name(self) -> str:
-        """The folder's."""
+        """The name of the run's folder."""
         return self.run.folder.resolve().name
 
     @property

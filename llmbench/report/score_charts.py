@@ -93,9 +93,8 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
         if value is not None:
             values.setdefault(result.benchmark, []).append(value * factor)
     ordered = sorted(value for of_one in values.values() for value in of_one)
-    if not any(
-        ordered
-    ):  # nothing was timed, or nothing took any time, as writing where only choices are scored
+    # nothing was timed, or nothing took any time, as writing where only choices are scored
+    if not any(ordered):
         return None
     low, high = ordered[0], ordered[-1]
     if high - low < 1e-9 * max(1.0, abs(high)):

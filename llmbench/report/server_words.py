@@ -26,8 +26,8 @@ def served(server: ServerIdentity) -> str:
     return f"{server.model}{root} on {software(server)} at {server.address}"
 
 
-def asking(server: ServerReport) -> str:
-    """What asking took that is in no latency; nothing where it took nothing."""
+def retries_and_waits(server: ServerReport) -> str:
+    """What repeated requests and waiting took that is in no latency; nothing where they took nothing."""
     parts = []
     if server.retries:
         tries = count(server.retries, "repeated request")

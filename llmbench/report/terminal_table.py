@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from llmbench.report import benchmark_details
-from llmbench.report.server_words import NOT_KNOWN, asking, served, server_of
+from llmbench.report.server_words import NOT_KNOWN, retries_and_waits, served, server_of
 from llmbench.results import attempts, cache_use
 from llmbench.results.manifest import STRATIFIED
 from llmbench.results.pass_at_k import RepeatStatistics
@@ -36,28 +36,28 @@ def print_table(terminal: Terminal, summary: Summary, folder: str) -> None:
         terminal.say(cached)
     server = server_of(summary.engine)
     if server is not None:
-        terminal.say(f"{served(server)}. {NOT_KNOWN} {asking(server)}".rstrip())
+        terminal.say(f"{served(server)}. {NOT_KNOWN} {retries_and_waits(server)}".rstrip())
     closing = _closing(summary)
     log.info("%s", ", ".join(closing))
     terminal.out.print(escape(_folded(closing, terminal.out.width)), soft_wrap=True)
     terminal.out.print(escape(f"written to {folder}"), soft_wrap=True)
 
 
-def _sentences(found: BenchmarkSummary) -> Iterator[str]:
+def _sentences(summary: BenchmarkSummary) -> Iterator[str]:
     """What is said of a benchmark below the table."""
-    if found.stopping is not None:
-        yield " ".join(found.stopping.sentences())
-    if found.likelihood is not None:
-        yield found.likelihood.sentence()
-    if details := benchmark_details.line(found.details):
+    if summary.stopping is not None:
+        yield " ".join(summary.stopping.sentences())
+    if summary.likelihood is not None:
+        yield summary.likelihood.sentence()
+    if details := benchmark_details.line(summary.details):
         yield f"{details}."
-    if found.repeated is not None:
-        yield _repeats(found.repeated)
-    if found.thinking is not None:
-        yield found.thinking.sentence(found.n)
-    if found.judge is not None:
-        yield found.judge.sentence()
-    if found.selection == STRATIFIED:
+    if summary.repeated is not None:
+        yield _repeats(summary.repeated)
+    if summary.thinking is not None:
+        yield summary.thinking.sentence(summary.n)
+    if summary.judge is not None:
+        yield summary.judge.sentence()
+    if summary.selection == STRATIFIED:
         yield "its questions were drawn from each subject in proportion to its size."
 
 

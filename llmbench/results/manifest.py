@@ -68,7 +68,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that a person named, likewise.
+    """Writes a text as a whole to a file that a person named, which may be anywhere.
 
     Raises:
         RunError: It cannot be written.

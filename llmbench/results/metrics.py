@@ -156,7 +156,8 @@ def only_errors(name: str, results: Sequence[Result], *, scored_later: bool = Fa
 
 LONGEST_ERROR = 300
 """Characters of an error that a sentence shows."""
-UNANSWERED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR)
+UNSCORED = (Outcome.NO_ANSWER, Outcome.TRUNCATED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.UNJUDGED)
+"""Outcomes without a verdict on an answer: they count as 0, and as 1 in the upper bound."""
 
 
 def bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | None:
@@ -165,8 +166,8 @@ def bounds(results: Sequence[Result], expected: int) -> tuple[float, float] | No
         return None
     planned = max(expected, len(results))
     right = math.fsum(result.score.value for result in results)
-    unanswered = sum(result.score.outcome in (*UNANSWERED, Outcome.UNJUDGED) for result in results)
-    return right / planned, (right + unanswered + planned - len(results)) / planned
+    unscored = sum(result.score.outcome in UNSCORED for result in results)
+    return right / planned, (right + unscored + planned - len(results)) / planned
 
 
 def _rates(results: Sequence[Result]) -> Rates | None:

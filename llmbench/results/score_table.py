@@ -41,6 +41,7 @@ def _rows(summary: Summary) -> Iterator[tuple[str, ...]]:
         yield printable(name), n, percent(found.accuracy), interval(found.ci95), _answered(found)
 
 
-def _answered(found: BenchmarkSummary) -> str:
-    """The share of texts in which an answer was found."""
-    return NONE if found.rates is None else percent(1 - found.rates.no_answer - found.rates.error)
+def _answered(summary: BenchmarkSummary) -> str:
+    """The share of texts in which an answer was found, and judged where a judge is asked, as `compare` has it."""
+    rates = summary.rates
+    return NONE if rates is None else percent(1 - rates.no_answer - rates.error - rates.unjudged)

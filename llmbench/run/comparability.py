@@ -47,7 +47,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
     if not config.profile.comparable:
         return [f"profile={config.profile.name}", *examples]
     found = examples + of_the_engine(config.engine)
-    found += beside_the_checkpoint(config.model)
+    found += added_files(config.model)
     found += other_endings(config)
     found += unlike_published_weights(config, settings(checkpoint))
     found += unlike_published(config, questions.benchmarks)
@@ -123,7 +123,7 @@ PUBLISHED_DTYPE = "bfloat16"
 """Of a checkpoint that does not say: all models of conf/model/ but those quantised beforehand are published in it."""
 
 
-def beside_the_checkpoint(model: ModelConfig) -> list[str]:
+def added_files(model: ModelConfig) -> list[str]:
     """Files that make another model of it."""
     found = [] if model.chat_template is None else [f"model.chat_template={Path(model.chat_template).name}"]
     return found if model.lora is None else [*found, f"model.lora={name_of(model.lora, None)}"]

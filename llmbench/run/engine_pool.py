@@ -94,7 +94,7 @@ class EnginePool:
         self.then: Callable[[], None] = lambda: None
         self.steps: dict[str, list[Step]] = {}
         self.restart_log = RestartLog()
-        self.said = set[str]()
+        self.shown = set[str]()
         self._replicas: dict[str, int] = {}  # what `auto` was decided to mean, by engine_key
         self._process_ends = process_ends
         self._held: _Held | None = None

@@ -62,7 +62,7 @@ class ExamplePicker:
         return self._first(others, of_subject, all_subjects)
 
     def _drawn(self, sample: Sample) -> list[Sample]:
-        """The same for the same seed."""
+        """Examples drawn from the pool, never the question itself; the same for the same seed."""
         others = [other for other in self.pool if other.id != sample.id or other.target != sample.target]
         if self.count > len(others):
             raise DataError(

@@ -62,9 +62,9 @@ class EvaluationLoop:
     grade_tail_s: float = 0.0
     ungraded: int = 0
     _later_requests: int = 0  # of benchmarks whose turn has not come
-    # without a result, by the id of the request
+    # those without a result, by the id of the request
     _exchanges: dict[str, Exchange] = field(default_factory=dict)
-    _asked: int = 0  # requests that the engine has
+    _in_flight: int = 0  # requests that the engine has
     config: Config = field(init=False)
     _judging: Judging = field(init=False)
     _queue: RequestQueue = field(init=False)
@@ -99,17 +99,17 @@ class EvaluationLoop:
         return replace(state, queued=(state.queued or 0) + len(self._queue) + self._later_requests)
 
     def _ask_group(self, requests: Sequence[Request]) -> None:
-        begun = last = time.monotonic()
+        begun = stepped = time.monotonic()
         self._queue = RequestQueue.of(requests, self.record.stopping, self.engine)
         self._feed()
         try:
             while self._exchanges and not self._queue.over:
                 self._check_stop()
-                if self._asked:
+                if self._in_flight:
                     try:
                         finished = self.engine.step()
                     finally:
-                        last = time.monotonic()
+                        stepped = time.monotonic()
                     for completion in finished:
                         self._receive(completion)
                 else:  # workers grade, or look whether what was cut states an answer
@@ -127,12 +127,12 @@ class EvaluationLoop:
             if self._queue.over:
                 self._drop()
             self._gather()
-            self.generate_s += last - begun
-            self.grade_tail_s += time.monotonic() - last
+            self.generate_s += stepped - begun
+            self.grade_tail_s += time.monotonic() - stepped
 
     def _feed(self) -> None:
         """Gives the engine the requests that are due."""
-        while (request := self._queue.next(self._asked, len(self._exchanges))) is not None:
+        while (request := self._queue.next(self._in_flight, len(self._exchanges))) is not None:
             self._exchanges[request.id] = Exchange(request)
             if (answer := self.record.unjudged.get(request.key)) is not None:  # of an attempt before
                 self._ask_judge(answer)
@@ -142,14 +142,14 @@ class EvaluationLoop:
     def _drop(self) -> None:
         """Drops what waits and what the engine and the judge have, since enough was asked; what is being graded is kept."""
         self._queue.clear()
-        if self._asked:
+        if self._in_flight:
             self.engine.abort()
-        self._asked = 0
+        self._in_flight = 0
         self._judging.drop()
         self._exchanges.clear()
 
     def _submit(self, request: Request, *, first: bool = False) -> None:
-        self._asked += 1
+        self._in_flight += 1
         self.engine.submit(request, first=first)
 
     def _check_stop(self) -> None:
@@ -164,23 +164,23 @@ class EvaluationLoop:
 
     def _receive(self, completion: Completion) -> None:
         """Handles a completion: searches a cut text for an answer, grades a finished text, or records the failure; or takes a verdict."""
-        self._asked -= 1
+        self._in_flight -= 1
         completion = without_secrets(completion)
         if completion.request_id.endswith(JUDGE_SUFFIX):
             self._add(self._judging.judged(completion))
             return
         exchange = self._exchanges[completion.request_id.removesuffix(CONTINUATION_SUFFIX)]
         asked = self._question(exchange)
-        first = not exchange.completions
+        is_first = not exchange.completions
         completion = ended_by_itself(completion, asked.end)
-        if not first and completion.finish_reason is FinishReason.ABORT and not completion.error:
+        if not is_first and completion.finish_reason is FinishReason.ABORT and not completion.error:
             self._grade(exchange)  # the engine cannot continue it, so it stays as it was cut
             return
         exchange.completions.append(completion)
-        if completion.failed or (first and completion.finish_reason is FinishReason.ABORT):
+        if completion.failed or (is_first and completion.finish_reason is FinishReason.ABORT):
             reason = completion.error or "the engine gave nothing back"
-            if not first:
-                self._close(exchange)  # what was written stays
+            if not is_first:
+                self._join_texts(exchange)  # what was written stays
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         if completion.choices:
@@ -194,7 +194,7 @@ class EvaluationLoop:
         if exchange.elicited or not elicitation.possible(self.config.early_stopping, completion, benchmark):
             self._grade(exchange)
             return
-        found = self._written(exchange)
+        found = self._text_so_far(exchange)
         self.grader.submit(
             exchange, benchmark.module, asked.sample, found.text, found.finish_reason, grading.find_stated
         )
@@ -207,16 +207,16 @@ class EvaluationLoop:
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
-        written, asked = self._close(exchange), self._question(exchange)
+        written, asked = self._join_texts(exchange), self._question(exchange)
         module = self.config.benchmarks[asked.benchmark].module
         self.grader.submit(exchange, module, asked.sample, written.text, written.finish_reason)
 
-    def _close(self, exchange: Exchange) -> elicitation.Written:
+    def _join_texts(self, exchange: Exchange) -> elicitation.Written:
         """Joins the exchange's texts, since nothing more is asked of the engine for it."""
-        exchange.written = self._written(exchange)
+        exchange.written = self._text_so_far(exchange)
         return exchange.written
 
-    def _written(self, exchange: Exchange) -> elicitation.Written:
+    def _text_so_far(self, exchange: Exchange) -> elicitation.Written:
         asked = self._question(exchange)
         return elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
 
@@ -251,21 +251,21 @@ class EvaluationLoop:
             elif exchange.written is not None:
                 self._record(exchange, score)
             elif ask or score.outcome is not Outcome.NO_ANSWER:
-                self._searched(exchange, score)
+                self._after_search(exchange, score)
 
-    def _searched(self, exchange: Exchange, score: Score) -> None:
+    def _after_search(self, exchange: Exchange, score: Score) -> None:
         """Asks for the answer that a cut text lacks, and grades a text that has one."""
         if score.outcome is Outcome.NO_ANSWER:
             request = exchange.request
             benchmark = self.config.benchmarks[request.benchmark]
-            words = elicitation.cue(self._written(exchange).text, exchange.completions[-1], benchmark)
+            words = elicitation.cue(self._text_so_far(exchange).text, exchange.completions[-1], benchmark)
             exchange.elicited = True
             more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
         else:  # a text that cannot be searched cannot be graded
-            self._close(exchange)
+            self._join_texts(exchange)
             self._record(exchange, score)
 
     def _ask_judge(self, answer: Result) -> None:

@@ -58,9 +58,8 @@ def next_step(
         at_once: Requests that were to run at once.
     """
     if shortage.remembered and config.engine.remember_kv_cache:
-        return Step(
-            shortage.cause, REMEMBERED, before=True, after=False
-        )  # nothing is lowered, so it is no retry
+        # nothing is lowered, so it is no retry
+        return Step(shortage.cause, REMEMBERED, before=True, after=False)
     if sum(step.setting != REMEMBERED for step in taken) >= config.oom_retries:
         return None
     change = _change(config, shortage, taken, needed, at_once)

@@ -128,6 +128,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         check_judge(record, judging.identity(judge))
         writing = Background("prompts", partial(_write_prompts, record, run_engine, plan, run_engine.at_once))
         questions = run_engine.load(plan, writing)
+        # how many GPUs these use, and on which hosts, is known once they are loaded
         if config.engine.replicas == AUTO or config.engine.ray_address is not None:
             sampler.watch_gpus(preflight.gpus_here(record.config) or run_engine.loaded.remote_gpus)
         report = run_engine.loaded.report()
@@ -158,8 +159,8 @@ def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
     record.stopping = Stopping.of(plan, record.results)
     for paragraph in data_notes(plan):
-        if paragraph not in pool.said:
-            pool.said.add(paragraph)
+        if paragraph not in pool.shown:
+            pool.shown.add(paragraph)
             record.terminal.notice(paragraph)
     record.summary.time_s.data = time.monotonic() - begun
     return plan

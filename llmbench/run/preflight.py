@@ -84,7 +84,7 @@ def before_loading(
 def of_prompts(
     config: Config, questions: Questions, at_once: int, checkpoint: Checkpoint | None
 ) -> list[str]:
-    """Returns what the prompts add to that, while the model loads.
+    """Returns what the prompts make doubtful or slow; called while the model loads.
 
     Args:
         config: The settings.

@@ -27,7 +27,7 @@ WIDE = 90
 class Progress:
     """For each benchmark done of total and accuracy so far; speed, requests in hand, the machine, and how valid it looks.
 
-    It names no time left: how long the last answers are is not known, and the rate of those that ended was wrong by seven times.
+    It names no time left: how long the last answers are is not known, and the rate of those that ended can mislead by a factor of seven.
     """
 
     def __init__(self, terminal: Terminal, totals: Mapping[str, int], *, writes: bool = True) -> None:

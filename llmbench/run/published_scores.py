@@ -95,9 +95,8 @@ def _differences(
         if there is None:
             unknown.append(setting)
             continue
-        if (
-            setting != "system_prompt" or there != here
-        ):  # of which sources state whether there was one, not its text
+        # of a system prompt sources state whether there was one, not its text
+        if setting != "system_prompt" or there != here:
             stated.add(setting)
         if there != here:
             differences.append(f"{setting} {_shown(here)} here, {_shown(there)} there")

@@ -141,7 +141,7 @@ def check_judge(record: RunRecord, now: ServerIdentity | None) -> None:
 
 
 def check_questions(record: RunRecord, questions: Questions, server: ServerReport | None) -> None:
-    """Refuses other questions than those answered so far, and a server with another model. From then on their texts are let go.
+    """Refuses other questions than those answered so far, and a server with another model; then drops the results' texts.
 
     Raises:
         RefusedResumeError: They are others.

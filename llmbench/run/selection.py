@@ -39,9 +39,9 @@ def choose(
     return chosen, Selection(ALL if len(chosen) == len(samples) else RANDOM, len(samples))
 
 
-def _drawn(seed: int, name: str, available: int, wanted: int) -> list[int]:
+def _drawn(seed: int, name: str, available: int, number: int) -> list[int]:
     """The places of so many samples of all that there are, in the order in which they are drawn."""
-    return generator(seed, name, "select").sample(range(available), wanted)
+    return generator(seed, name, "select").sample(range(available), number)
 
 
 def generator(*parts: object) -> random.Random:
@@ -76,12 +76,12 @@ def draw_order(seed: int, name: str, samples: Sequence[Sample], chosen: Sequence
 
 
 def _stratified(
-    seed: int, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], wanted: int
+    seed: int, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], number: int
 ) -> tuple[list[Sample], Selection]:
     strata: dict[str, list[int]] = {}
     for index, subject in enumerate(subjects):
         strata.setdefault(NO_SUBJECT if subject is None else subject, []).append(index)
-    shares = allocate({subject: len(indices) for subject, indices in strata.items()}, wanted, (seed, name))
+    shares = allocate({subject: len(indices) for subject, indices in strata.items()}, number, (seed, name))
     chosen: list[int] = []
     for subject, indices in strata.items():
         chosen += generator(seed, name, "select", subject).sample(indices, shares[subject])
@@ -89,12 +89,12 @@ def _stratified(
     return [samples[index] for index in sorted(chosen)], Selection(STRATIFIED, len(samples), counts)
 
 
-def allocate(sizes: Mapping[str, int], wanted: int, seed: tuple[object, ...] = ()) -> dict[str, int]:
+def allocate(sizes: Mapping[str, int], number: int, seed: tuple[object, ...] = ()) -> dict[str, int]:
     """How many of each subject are asked: in proportion to its size, by largest remainders (Hamilton's method).
 
     Args:
-        sizes: How many there are of each; together at least `wanted`.
-        wanted: How many are asked of all together.
+        sizes: How many there are of each; together at least `number`.
+        number: How many are asked of all together.
         seed: Decides between subjects with equal remainders, so that small draws do not prefer the first names.
 
     >>> allocate({"algebra": 60, "geometry": 30, "number theory": 10}, 7)
@@ -102,10 +102,10 @@ def allocate(sizes: Mapping[str, int], wanted: int, seed: tuple[object, ...] = (
     """
     whole, rest = {}, {}
     for subject, size in sizes.items():
-        whole[subject], rest[subject] = divmod(wanted * size, sum(sizes.values()))
+        whole[subject], rest[subject] = divmod(number * size, sum(sizes.values()))
     order = sorted(sizes)
     generator(*seed, "remainders").shuffle(order)
     order.sort(key=lambda subject: rest[subject], reverse=True)
-    for subject in order[: wanted - sum(whole.values())]:
+    for subject in order[: number - sum(whole.values())]:
         whole[subject] += 1
     return whole

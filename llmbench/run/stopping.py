@@ -102,12 +102,12 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
 
 
 def regraded(
-    found: BenchmarkSummary, run: Run, config: Config, results: Sequence[Result], notes: list[str]
+    summary: BenchmarkSummary, run: Run, config: Config, results: Sequence[Result], notes: list[str]
 ) -> BenchmarkSummary:
     """Returns a benchmark's summary with what its rule comes to now that its results are graded again; without a rule as it is.
 
     Args:
-        found: The benchmark's summary with the new grades.
+        summary: The benchmark's summary with the new grades.
         run: As it was graded first.
         config: Its settings.
         results: The benchmark's, one at least; all count.
@@ -116,7 +116,7 @@ def regraded(
     name = results[0].benchmark
     before, order = run.summary.benchmarks[name].stopping, run.manifest.samples.get(name, [])
     if before is None:
-        return found
+        return summary
     targets = {result.sample_id: result.target for result in results}
     try:
         baseline = _baseline(config, run.manifest.directory)
@@ -125,19 +125,19 @@ def regraded(
         notes.append(f"{name}: the difference that it stopped for is not known any more. {error}")
         rule = _rule(config, name, order, None, targets)
         rule = replace(rule, against=before.against, margin=before.margin)
-    return _held(found, rule, results, before.left_out)
+    return _held(summary, rule, results, before.left_out)
 
 
 def _held(
-    found: BenchmarkSummary, rule: StopRule, results: Sequence[Result], left_out: int
+    summary: BenchmarkSummary, rule: StopRule, results: Sequence[Result], left_out: int
 ) -> BenchmarkSummary:
     """Returns a summary with what the rule came to, and intervals that hold whenever a run stops in place of ordinary ones."""
     places = {sample_id: place for place, sample_id in enumerate(rule.order)}
     ordered = sorted(results, key=lambda result: (places[result.sample_id], result.repeat))
     return replace(
-        found,
+        summary,
         ci95=rule.ci95(list(means_of(rule, ordered).values())),
-        repeated=None if found.repeated is None else repeat_statistics(ordered, rule.ci95),
+        repeated=None if summary.repeated is None else repeat_statistics(ordered, rule.ci95),
         likelihood=LikelihoodStatistics.of(ordered, rule.ci95),
         stopping=entry(rule, ordered, left_out),
     )

@@ -96,8 +96,8 @@ def _why(asked: Asked) -> str:
     return "the prompt opens no think block, and no chat template in use names one"
 
 
-def unopened(config: Config, summaries: Mapping[str, BenchmarkSummary], said: Sequence[str]) -> list[str]:
-    """Returns a sentence for each benchmark in which no answer opened a think block, where nothing was `said` of it before."""
+def unopened(config: Config, summaries: Mapping[str, BenchmarkSummary], notices: Sequence[str]) -> list[str]:
+    """Returns a sentence for each benchmark in which no answer opened a think block, where no notice said so before."""
     budget = config.sampling.thinking_budget
     if budget is None:
         return []
@@ -106,7 +106,7 @@ def unopened(config: Config, summaries: Mapping[str, BenchmarkSummary], said: Se
         for name, summary in summaries.items()
         if summary.n
         and summary.thinking is None
-        and not any(s.startswith(_nothing(name, budget)) for s in said)
+        and not any(s.startswith(_nothing(name, budget)) for s in notices)
     ]
 
 

@@ -10,13 +10,8 @@ def _process_age_s() -> float:
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (
-        OSError,
-        ValueError,
-        IndexError,
-        AttributeError,
-    ):  # not Linux: without the interpreter's own start
-        return 0.0
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0  # not Linux: the interpreter's own start is left out
 
 
 _began = time.monotonic() - _process_age_s()

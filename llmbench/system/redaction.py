@@ -164,8 +164,8 @@ def _without_any(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def _hidden(found: re.Match[str]) -> str:
-    return found[0] if _names_variable(found["name"], found["value"]) else found["name"] + HIDDEN
+def _hidden(match: re.Match[str]) -> str:
+    return match[0] if _names_variable(match["name"], match["value"]) else match["name"] + HIDDEN
 
 
 def _clean(data: Any, secrets: Sequence[str], name: str = "") -> Any:  # noqa: ANN401 - as above

@@ -125,13 +125,8 @@ class GpuReader:
         try:
             answer = getattr(pynvml, question.function)(self._handle, *question.arguments)
             return question.convert(answer)
-        except (
-            pynvml.NVMLError,
-            AttributeError,
-            TypeError,
-            ValueError,
-        ):  # not told, or not by this pynvml; it gives None for some
-            return None
+        except (pynvml.NVMLError, AttributeError, TypeError, ValueError):
+            return None  # this GPU or driver does not say it, or this pynvml lacks the function
 
 
 def readers(count: int) -> tuple[GpuReader, ...]:

@@ -13,10 +13,8 @@ class Pace:
         """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second; after `longest_s` it is due whatever it costs."""
         self._period_s, self._share, self._over, self._longest_s = period_s, share, over, longest_s
         self._next: float | None = None
-        self._mean_s, self._times = (
-            0.0,
-            min(over, 5) - 1,
-        )  # the first look, which opens files, counts for no more
+        self._mean_s = 0.0
+        self._times = min(over, 5) - 1  # the first look, which opens files, counts for no more
 
     def wait_s(self, now: float) -> float:
         """Seconds until it is due, 0 where it is; `now` on any clock that does not go back."""

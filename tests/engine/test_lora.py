@@ -170,8 +170,8 @@ def test_an_adapter_is_named_as_a_difference_and_asks_for_an_engine_of_its_own(t
     folder = adapter(tmp_path / "mine", layers=1)
     plain, config = compose(["profile=published"]), compose(["profile=published", f"model.lora={folder}"])
     assert engine_pool.engine_key(config) != engine_pool.engine_key(plain)
-    assert comparability.beside_the_checkpoint(config.model) == ["model.lora=mine"]
-    assert comparability.beside_the_checkpoint(plain.model) == []
+    assert comparability.added_files(config.model) == ["model.lora=mine"]
+    assert comparability.added_files(plain.model) == []
 
 
 def test_cached_answers_are_those_of_one_adapter(tmp_path: Path, smollm2: Path) -> None:

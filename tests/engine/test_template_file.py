@@ -124,7 +124,7 @@ def test_manifest_and_differences_name_the_file(
     assert row["path"] == str(file)
     assert len(row["sha256"]) == 64
     model = compose([f"model.chat_template={file}"]).model
-    assert comparability.beside_the_checkpoint(model) == ["model.chat_template=mine.jinja"]
+    assert comparability.added_files(model) == ["model.chat_template=mine.jinja"]
 
 
 def test_a_run_goes_on_with_its_template_alone(

@@ -15,8 +15,9 @@ def each_of(cases: Mapping[str, Case]) -> Callable[[Callable[[Case], None]], Cal
             failures = {name: failure for name, case in cases.items() if (failure := _failure(check, case))}
             for name, failure in failures.items():
                 failure.add_note(f"case {name}")
-            if failures:
-                raise ExceptionGroup(f"{len(failures)} of {len(cases)} cases fail", [*failures.values()])
+            if failures:  # pytest shows fifteen exceptions of a group, so the message has all names
+                message = f"{len(failures)} of {len(cases)} cases fail: {'; '.join(failures)}"
+                raise ExceptionGroup(message, [*failures.values()])
 
         test.__doc__ = check.__doc__
         return test

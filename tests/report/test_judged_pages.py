@@ -73,6 +73,7 @@ def test_a_page_of_runs_says_what_the_comparison_says_of_their_judges(
 def test_an_answer_without_a_verdict_does_not_count_as_answered(runs: tuple[Path, Path]) -> None:
     (benchmark,) = compare_runs(*runs).runs[0].benchmarks
     assert (benchmark.baseline.answered, benchmark.run.answered) == (2 / 3, 1.0)
+    assert [repr(load_run(run)).split()[-1] for run in runs] == ["66.7%", "100.0%"]
 
 
 def test_a_score_says_beside_itself_how_many_answers_have_no_verdict(runs: tuple[Path, Path]) -> None:

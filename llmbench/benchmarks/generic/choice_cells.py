@@ -51,14 +51,14 @@ def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Cho
     return [_counted(rows, index, read(rows, index, named)) for index in range(len(rows))]
 
 
-def _counted(rows: Rows, index: int, found: Choices) -> Choices:
-    if not FEWEST <= len(found.texts) <= len(LETTERS):
+def _counted(rows: Rows, index: int, choices: Choices) -> Choices:
+    if not FEWEST <= len(choices.texts) <= len(LETTERS):
         raise rows.wrong(
             index,
-            f"there {'is 1 choice' if len(found.texts) == 1 else f'are {len(found.texts)} choices'}; "
+            f"there {'is 1 choice' if len(choices.texts) == 1 else f'are {len(choices.texts)} choices'}; "
             f"a question has {FEWEST} to {len(LETTERS)}; fix the row.",
         )
-    return found
+    return choices
 
 
 def _in_columns(rows: Rows, index: int, named: Sequence[str]) -> Choices:

@@ -96,7 +96,7 @@ class EndpointEngine(ModelEngine):
         self._thread.start()
         self._metrics = ServerMetrics(found.address)
 
-    def _connect(self, found: servers.Server) -> "AsyncOpenAI":
+    def _connect(self, server: servers.Server) -> "AsyncOpenAI":
         from httpx2 import Limits
         from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout
 
@@ -104,7 +104,7 @@ class EndpointEngine(ModelEngine):
         timeout = Timeout(silence_s, connect=CONNECT_S if silence_s is None else min(CONNECT_S, silence_s))
         # The client's usual pool looks at each connection for each request: 10 ms with 768 of them. 0: no limit but the batch size.
         http_client = DefaultAioHttpClient(limits=Limits(max_connections=0), timeout=timeout)
-        return AsyncOpenAI(**found.address.options(), timeout=timeout, http_client=http_client)
+        return AsyncOpenAI(**server.address.options(), timeout=timeout, http_client=http_client)
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
         """Starts a run: its batch size holds, and counters stand at zero."""

@@ -109,9 +109,8 @@ class Exchanges:
     def _other_limit(self, limit: str | None, trouble: Trouble) -> str | None:
         """Returns the field that should limit the answer in the next try: none where the context has too little room for so many tokens."""
         if trouble.too_long:
-            return (
-                None if self.config.engine.max_cost is None else limit
-            )  # without one it could cost anything
+            # without a limit it could cost anything
+            return None if self.config.engine.max_cost is None else limit
         unknown = CHAT_LIMIT in trouble.says and UNKNOWN.search(trouble.says)
         if limit == CHAT_LIMIT and trouble.status in REFUSED and unknown:
             self._limit = LIMIT  # for all that follow

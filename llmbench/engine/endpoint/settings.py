@@ -112,9 +112,8 @@ def _check_model_files(config: Config, *, chat: bool) -> None:
 
 def _check_stops(config: Config) -> None:
     for name, benchmark in config.benchmarks.items():
-        count = len(benchmark.stop) + (
-            not benchmark.chat
-        )  # and where a base model would ask the next question
+        # a base model is also stopped where it would ask the next question
+        count = len(benchmark.stop) + (not benchmark.chat)
         if count > STOPS and config.early_stopping is not EarlyStopping.off:
             raise ConfigError(
                 f"benchmarks.{name}.stop has {count} strings, and OpenAI's API takes {STOPS}; give fewer, or set early_stopping=off."

@@ -32,9 +32,8 @@ class Thoughts:
         begins = thinking.answer_begins(said)
         if not self.words:
             return answer
-        if begins is not None and begins < len(
-            said
-        ):  # the block is closed, and perhaps a part of the answer there
+        # the block is closed, and perhaps a part of the answer there
+        if begins is not None and begins < len(said):
             begun = said[begins:].strip()
             return answer.removeprefix(begun) if begun else answer
         steps = " ".join(f"step-{number}" for number in range(1, 1 + self.words * (1 + request.repeat)))

@@ -55,14 +55,14 @@ def own_signal_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def ray_variables(wanted: Mapping[str, str]) -> Iterator[None]:
+def ray_variables(variables: Mapping[str, str]) -> Iterator[None]:
     """Ray's variables inside: for a Ray of this run's own only those that it is to have, else these beside the user's."""
     theirs = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     try:
-        if FOLDER in wanted:
+        if FOLDER in variables:
             for name in theirs:
                 os.environ.pop(name)
-        with environment(wanted):
+        with environment(variables):
             yield
     finally:
         os.environ.update(theirs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbench.errors import RunError
-from llmbench.records import Outcome, Result
+from llmbench.records import Result
 from llmbench.report.compare.pairing import Pairing, by_question, pair
 from llmbench.report.compare.records import (
     BenchmarkComparison,
@@ -24,7 +24,7 @@ from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.agreement import JudgeAgreement
 from llmbench.results.cache_use import CacheUse
 from llmbench.results.judge_use import JudgeUse
-from llmbench.results.metrics import UNANSWERED
+from llmbench.results.metrics import UNSCORED
 from llmbench.results.settings import differing
 from llmbench.system.number_format import count
 
@@ -277,8 +277,7 @@ def _side(means: Sequence[float], questions: Mapping[str, Sequence[Result]]) -> 
         accuracy=math.fsum(means) / len(means),
         stderr=stats.standard_error(means),
         ci95=stats.interval(means, len(results)),
-        answered=sum(result.score.outcome not in (*UNANSWERED, Outcome.UNJUDGED) for result in results)
-        / len(results),
+        answered=sum(result.score.outcome not in UNSCORED for result in results) / len(results),
     )
 
 

@@ -131,9 +131,8 @@ def _values(task: str, metric: str, summary: BenchmarkSummary) -> dict[str, Any]
     found = {metric: (summary.accuracy, summary.stderr)}
     if summary.likelihood is not None:
         found[ACC_NORM] = (summary.likelihood.acc_norm, summary.likelihood.stderr)
-    stopped = (
-        summary.stopping is not None
-    )  # then no standard error holds: the number of questions was not fixed beforehand
+    # then no standard error holds: the number of questions was not fixed before the run
+    stopped = summary.stopping is not None
     values: dict[str, Any] = {"alias": task}
     for name, (value, stderr) in found.items():
         values[f"{name},none"] = "N/A" if value is None else value
