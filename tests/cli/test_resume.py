@@ -415,7 +415,7 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
 def test_signals_leave_a_run_that_continues(
     tmp_path: Path, number: signal.Signals, status: int, word: str
 ) -> None:
-    slow = "engine.args={step_s: 1}"  # so that the signal comes before the last answer
+    slow = "engine.args={step_s: 0.2}"  # so that the signal comes before the last answer
     with start_llmbench(tmp_path, *TWELVE, slow, "hydra.run.dir=run") as process:
         wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
         process.send_signal(number)

@@ -22,7 +22,7 @@ def test_another_version_gets_one_sentence(version: str) -> None:
 
 @pytest.mark.parametrize(("version", "times"), [("0.32.0", 0), ("0.33.0", 1)])
 def test_the_line_before_a_start_says_once_that_this_vllm_was_not_tried(version: str, times: int) -> None:
-    plan = StartupPlan(Startup.eager, "as asked", Key("cpu", "a model", None, "bfloat16", version), None)
+    plan = StartupPlan(Startup.eager, "as asked", Key("cpu", "a model", None, "bfloat16", version), None, 16)
     assert plan.announcement().count(versions.untested("0.33.0")) == times
 
 
