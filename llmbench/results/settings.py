@@ -28,6 +28,9 @@ LATER = (
 )  # fmt: skip
 """How settings begin that older runs do not have, and whose defaults change no answer."""
 
+OF_DRAFTS = ("engine.speculative_max_running", "engine.speculative_below")
+"""Up to how many requests tokens are drafted, as it is called and as it was for a day before 0.2.0; of no account where none are."""
+
 
 def read_config(folder: Path) -> dict[str, Any] | None:
     """The settings as config.yaml holds them; None where there is no such file.
@@ -78,7 +81,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         for setting in found
         if setting.baseline != setting.run
         and setting.name != "resume"
-        and (drafts or setting.name != "engine.speculative_max_running")
+        and (drafts or setting.name not in OF_DRAFTS)
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)
