@@ -125,6 +125,8 @@ def test_a_benchmark_is_asked_for_and_one_that_does_not_exist_named() -> None:
         llmbench.evaluate(**FAKE)
     with pytest.raises(ConfigError, match="There is no benchmark called 'gsm8'; did you mean gsm8k"):
         llmbench.evaluate("gsm8", **FAKE)
+    with pytest.raises(ConfigError, match=r"type 'benchmark=\[arithmetic,aime\]' for one run of all\.$"):
+        llmbench.evaluate("arithmetic,aime", **FAKE)
 
 
 def test_a_run_that_breaks_raises_its_own_error_says_where_it_is_and_goes_on(
