@@ -176,9 +176,9 @@ def _baseline(config: Config, directory: str | None = None) -> Run | None:
         return None
     try:
         run = load_run(Path(directory or "") / Path(folder).expanduser())
+        theirs = read_settings(run.folder)
     except RunError as error:
         raise ConfigError(f"stop_when.compare={folder} is refused: {error}") from error
-    theirs = read_settings(run.folder)
     if theirs is not None and theirs.seed != config.seed:
         raise ConfigError(
             f"stop_when.compare={folder} is refused: that run has seed={theirs.seed}, and seed={config.seed} draws other questions, or asks them in "

@@ -310,13 +310,17 @@ def test_a_relative_path_to_compare_with_means_the_same_when_a_run_is_graded_aga
     assert again == stopped(folder)
 
 
-def test_a_difference_to_a_run_that_is_gone_is_open_when_a_run_is_graded_again(
-    whole: Path, tmp_path: Path
+@pytest.mark.parametrize("settings", [None, "engine: 3"])
+def test_a_difference_to_a_run_that_is_gone_or_unreadable_is_open_when_a_run_is_graded_again(
+    whole: Path, tmp_path: Path, settings: str | None
 ) -> None:
     other = shutil.copytree(whole, tmp_path / "other")
     typed = (*ALL, f"stop_when.compare={other}", "stop_when.margin=0.1")
     folder = make(tmp_path / "run", right_where(right), *typed)
-    shutil.rmtree(other)
+    if settings is None:
+        shutil.rmtree(other)
+    else:
+        (other / "config.yaml").write_text(settings)
     graded = regrade_run(folder, workers=1)
     again = graded.summary.benchmarks["arithmetic"].stopping
     assert again is not None
