@@ -1,16 +1,15 @@
 """How long a replica's process was silent: time in which this process stood still itself is left out, since both may have been stopped."""
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from llmbench.engine.replicas import silence
-from llmbench.engine.replicas.cluster import Cluster
 from llmbench.engine.replicas.starting import Starting
 from llmbench.errors import EngineError
 
-MUTE = cast("Cluster", SimpleNamespace(ready=lambda *_: False))
+MUTE: Any = SimpleNamespace(ready=lambda *_: False)
 HANDLE: Any = SimpleNamespace(load=SimpleNamespace(remote=lambda *_: object()))
 
 
