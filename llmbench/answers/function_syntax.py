@@ -2,12 +2,14 @@
 
 import ast
 import builtins
+import heapq
 import re
 import warnings
 from collections.abc import Collection, Sequence
 
 _DEFINING = (
-    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.Try,
+    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.AugAssign,
+    ast.Try,
 )  # fmt: skip
 MARGIN = re.compile(r"[^\s#]")
 """A line that is not a continuation of a function: neither indented, nor empty, nor a comment."""
@@ -102,9 +104,7 @@ def trimmed(source: str, name: str, *, last: bool) -> str:
     place = places[-1 if last else 0]
     kept = [node for node in nodes[: place + 1] if isinstance(node, _DEFINING) or _is_call_of_method(node)]
     behind: list[ast.stmt] = [node for node in nodes[place + 1 :] if isinstance(node, _DEFINING)]
-    while used := _of_use(behind, kept):
-        kept.append(used)
-        behind.remove(used)
+    kept += _of_use(behind, kept)
     lines = {n for node in kept for n in _lines(node)}
     dropped = {n for node in nodes if node not in kept for n in _lines(node)} - lines
     return "\n".join(line for n, line in enumerate(source.split("\n"), 1) if n not in dropped)
@@ -128,33 +128,71 @@ def binds(node: ast.stmt) -> set[str]:
     """The names that a statement at the margin gives a value; `*` for those that nobody can know."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    inner = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return inner.union(*(binds(n) for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))))
+    return {name for n in ast.walk(node) for name in _bound(n)}
+
+
+def _bound(node: ast.AST) -> set[str]:
+    """The names that a node itself gives a value, parameters left out."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()):
+            return {name}
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return {(alias.asname or alias.name).partition(".")[0] for alias in aliases}
+        case (
+            ast.FunctionDef(name=str(name))
+            | ast.AsyncFunctionDef(name=str(name))
+            | ast.ClassDef(name=str(name))
+        ):
+            return {name}
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            return {name}
+        case ast.MatchMapping(rest=str(name)):
+            return {name}
+    return set()
 
 
 def needed(code: str, before: str, blocks: Sequence[str]) -> str:
     """The definitions in blocks that the code needs, and that neither it nor what stands `before` it has; of several the last."""
-    nodes = [node for block in blocks for node in statements_of(block) if isinstance(node, _DEFINING)]
-    useful = [*statements_of(before), *statements_of(code)]
-    found: list[ast.stmt] = []
-    while used := _of_use(nodes[::-1], [*useful, *found], known={"*", *vars(builtins)}):
-        found.append(used)
-    return "".join(f"{ast.unparse(node)}\n" for node in nodes if node in found)
+    nodes = [
+        (place, node)
+        for place, block in enumerate(blocks)
+        for node in statements_of(block)
+        if isinstance(node, _DEFINING)
+    ]
+    useful, written = [*statements_of(before), *statements_of(code)], [block.split("\n") for block in blocks]
+    found = set(_of_use([node for _, node in reversed(nodes)], useful, known={"*", *vars(builtins)}))
+    lines = {(place, n) for place, node in nodes if node in found for n in _lines(node)}
+    return "".join(f"{written[place][n - 1]}\n" for place, n in sorted(lines))
 
 
 def _of_use(
     nodes: Sequence[ast.stmt], useful: Sequence[ast.stmt], known: Collection[str] = ()
-) -> ast.stmt | None:
-    """The first of these statements that gives a value to a name that the `useful` ones use, do not define and is not known."""
-    missing = {"*"}.union(*map(_free, useful)) - {name for node in useful for name in binds(node)}
-    return next((node for node in nodes if binds(node) & missing.difference(known)), None)
+) -> list[ast.stmt]:
+    """Those of the statements that the `useful` ones need, and that these need in turn.
+
+    They give values to names that are read, neither defined nor `known`; of several statements the first counts. Each is looked at once:
+    a model that repeats itself writes thousands.
+    """
+    bound = [binds(node) for node in nodes]
+    first = {name: place for place in reversed(range(len(nodes))) for name in bound[place]}
+    has = {name for node in useful for name in binds(node)}.union(known)
+    missing = {"*"}.union(*map(_free, useful)) - has
+    places, found = [first[name] for name in missing if name in first], []
+    heapq.heapify(places)
+    while places:
+        node, given = nodes[places[0]], bound[heapq.heappop(places)]
+        if given & missing:
+            found.append(node)
+            has |= given
+            new = _free(node) - missing - has
+            missing = (missing | new) - given
+            for name in new & first.keys():
+                heapq.heappush(places, first[name])
+    return found
 
 
 def _free(node: ast.stmt) -> set[str]:
     """The names that a statement reads and that nothing in it binds."""
     inner = list(ast.walk(node))
     read = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    stored = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return read - stored - {n.arg for n in inner if isinstance(n, ast.arg)}
+    return read.difference(*map(_bound, inner)) - {n.arg for n in inner if isinstance(n, ast.arg)}

@@ -93,6 +93,22 @@ def test_the_function_is_found_in_every_form(problems: list[Sample]) -> None:
 
 HEAD = ROW["prompt"]
 WHOLE = "def total(xs):\n    return sum(map(twice, xs))\n"
+CHAIN = "".join(f"f{n} = f{n - 1}\n" for n in range(1, 1000))
+BINDS_WITHIN = """def total(xs):
+    import math
+    def inner(x):
+        return x * 2
+    class Pair:
+        pass
+    try:
+        missing
+    except NameError as error:
+        str(error)
+    match list(map(inner, xs)):
+        case [first, *rest]:
+            return math.floor(first + sum(rest) + 0 * len(Pair.__name__))
+    return 0
+"""
 RIGHT = {
     "prose that looks like code around it": f"from here on: easy\nimport nothing else.\n\n{WHOLE}\nNote: done\nclass dismissed",
     "examples behind it": f"{WHOLE}\nassert total([1]) == 7\nprint(total(input()))\nfor x in undefined: print(x)\n",
@@ -104,6 +120,10 @@ RIGHT = {
     "a helper in the block before": "First a helper:\n```python\nimport math\nFACTOR = math.isqrt(4)\ndef double(x):\n    return FACTOR * x\n```\nThen:\n```python\ndef total(xs):\n    return sum(map(double, xs))\n```",
     "a helper that is replaced": f"```python\ndef double(x):\n    return 0\n```\n```python\ndef double(x):\n    return 2 * x\n```\n```python\n{WHOLE.replace('twice', 'double')}```",
     "a block before with names that it has": f"```python\ndef sum(xs):\n    return 0\ndef twice(x):\n    return 0\nxs = input()\n```\n```python\n{WHOLE}```",
+    "a block before with names that it binds within": f"```python\nerror = first = rest = math = inner = Pair = input()\n```\n```python\n{BINDS_WITHIN}```",
+    "a thousand helpers in the block before": f"```python\nf0 = 2\n{CHAIN}```\n```python\ndef total(xs):\n    return f999 * sum(xs)\n```",
+    "a deep expression in the block before": f"```python\nFACTOR = {'-' * 900}2\n```\n```python\ndef total(xs):\n    return FACTOR * sum(xs)\n```",
+    "an annotated constant in the block before": "```python\nFACTOR: int = 2\n```\n```python\ndef total(xs):\n    return FACTOR * sum(xs)\n```",
     "control tokens behind it": f"{WHOLE}<|endoftext|>def total(xs): return 0",
     "tags of its own": f"[PYTHON]\n{WHOLE}[/PYTHON]\n[TESTS]\nassert False\n[/TESTS]",
     "a margin comment, a string at the margin": '    text = """\nno code\n"""\n# comment\n    return sum(map(twice, xs))\n# end\n',

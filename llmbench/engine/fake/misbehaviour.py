@@ -3,7 +3,7 @@
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.fake.judging import HONEST, JUDGES
@@ -116,12 +116,12 @@ class Misbehaviour:
         Raises:
             ConfigError: `engine.args` holds something else.
         """
-        known = [each.name for each in fields(cls) if each.name != "utilization"]
-        for key in config.engine.args:
-            if key not in known:
-                raise ConfigError(f"engine.args has no {key!r} for engine=fake{suggest(key, known)}")
+        args = config.engine.args
+        _check_names("engine.args", args, cls, but="utilization")
+        for name, kind in (("too_little", TooLittle), ("die", Death), ("hang", Hang), ("thinks", Thoughts)):
+            _check_names(f"engine.args.{name}", args.get(name), kind, but="killed")
         try:
-            found = decoding.build(config.engine.args, cls)
+            found = decoding.build(args, cls)
         except TypeError as error:
             raise ConfigError(f"engine.args.{error}.") from error
         if found.judge not in JUDGES:
@@ -137,3 +137,11 @@ class Misbehaviour:
         """Raises `OutOfMemoryError` where memory runs out with so many requests at once and finished; None: at the start."""
         if self.too_little:
             self.too_little.check(at_once, self.utilization, finished)
+
+
+def _check_names(path: str, given: object, kind: type[Any], but: str) -> None:
+    """Refuses what `engine.args`, or a part of it, does not have."""
+    known = [each.name for each in fields(kind) if each.name != but]
+    for name in given if isinstance(given, dict) else ():
+        if name not in known:
+            raise ConfigError(f"{path} has no {name!r} for engine=fake{suggest(name, known)}")

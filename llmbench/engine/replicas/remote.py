@@ -10,6 +10,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
+from llmbench.engine.replicas.silence import Silence
 from llmbench.engine.replicas.starting import Starting
 from llmbench.engine.replicas.worker import Facts, Reply, Worker, on_clock
 from llmbench.engine.workload import Workload
@@ -82,7 +83,7 @@ class RemoteEngine:
         self.starting = Starting(self._cluster, self._handle, settings.gpus, settings.silence_s)
         self._calls: deque[Any] = deque()
         self._new: list[tuple[Request, bool]] = []
-        self._heard = time.monotonic()
+        self._silence = Silence()
         self._last = NOTHING_YET
         self._report = report or EngineReport(name=settings.config.engine.name)
         self._watch_gpus, self._called, self._closed = False, 0.0, False
@@ -184,7 +185,7 @@ class RemoteEngine:
             except ProcessGoneError as error:
                 self._fail(f"A replica died: {error}", ())
                 break
-            self._heard = time.monotonic()
+            self._silence.reset()
             finished += [
                 on_clock(completion, self._offset_s)
                 for completion in reply.completions
@@ -214,11 +215,12 @@ class RemoteEngine:
         self.close()
 
     def _check_silence(self) -> None:
-        """Gives up a process that left a call without an answer for too long; called when all that came was read."""
-        limit_s, now = self._settings.silence_s, time.monotonic()
-        if self.starting or not self._calls:
-            self._heard = now
-        elif limit_s is not None and now - self._heard > limit_s:
+        limit_s = self._settings.silence_s
+        if self.starting:
+            return
+        if not self._calls:
+            self._silence.reset()
+        elif limit_s is not None and self._silence.elapsed_s() > limit_s:
             self._fail(f"A replica did not answer for {limit_s:g} s (engine_wait_s) and was killed", ())
 
     def _call(self) -> None:

@@ -1,11 +1,11 @@
 """How a process is started, step by step: each step is begun and seen through later."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
+from llmbench.engine.replicas.silence import Silence
 from llmbench.errors import EngineDiedError, EngineError
 from llmbench.system.number_format import count
 
@@ -29,7 +29,7 @@ class Starting:
         """Takes the process, the GPUs that it needs, and the seconds that a step may take once it runs."""
         self._cluster, self._handle, self._gpus, self._limit_s = cluster, handle, gpus, limit_s
         self._steps: deque[tuple[Any, Callable[[Any], None]]] = deque()
-        self._heard = time.monotonic()
+        self._silence = Silence()
         self.placed = False
 
     def __bool__(self) -> bool:
@@ -37,7 +37,7 @@ class Starting:
 
     def begin(self, name: str, take: Callable[[Any], None], *arguments: object) -> None:
         """Begins a step: a method of the worker, whose value is taken when it ends."""
-        self._heard = time.monotonic()
+        self._silence.reset()
         self._steps.append((getattr(self._handle, name).remote(*arguments), take))
 
     def calls(self) -> list[Any]:
@@ -55,7 +55,7 @@ class Starting:
         while self._steps:
             if self._cluster.ready(self.calls(), WAIT_S):
                 said += self._take()
-            elif not self.placed and time.monotonic() - self._heard > PLACE_S:
+            elif not self.placed and self._silence.elapsed_s() > PLACE_S:
                 raise EngineError(self._no_place())
         return said
 
@@ -69,7 +69,7 @@ class Starting:
         while self._steps and self._cluster.ready(self.calls(), 0):
             self._take()
         limit_s = self._limit_s if self.placed else PLACE_S
-        if self._steps and limit_s is not None and time.monotonic() - self._heard > limit_s:
+        if self._steps and limit_s is not None and self._silence.elapsed_s() > limit_s:
             slow = f"A replica was not loaded within {limit_s:g} s (engine_wait_s)."
             raise EngineError(slow if self.placed else self._no_place())
 
@@ -87,7 +87,7 @@ class Starting:
         if answer.error is not None:
             raise answer.error
         take(answer.value)
-        self._heard = time.monotonic()
+        self._silence.reset()
         return answer.notices
 
     def _no_place(self) -> str:
