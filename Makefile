@@ -1,10 +1,10 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-others test-real test-fast test-vllm coverage check format lint types docs bench screenshots lock release clean
+.PHONY: help setup demo test test-fast test-vllm coverage check format lint types docs bench screenshots lock release clean
 
 PYTHON_IN_VENV := .venv/bin/python
 # Tests wait for processes a third of their time, so more of them than cores. Each worker takes neighbours, which share what a module
-# prepares, and from another worker when it has none left. Real engines run one at a time, beside the other tests and with less priority.
+# prepares, and from another worker when it has none left. Real engines run alone: what else runs beside one slows both down.
 PARALLEL = -n $$(nproc | awk '{ n = int($$1 * 1.5 + 0.5); print (n > 12 ? 12 : n) }') --dist worksteal
 REAL_ENGINE = -m real_engine tests/engine
 
@@ -20,13 +20,8 @@ demo: setup ## a real evaluation of a small model, without GPU or network
 
 test: setup ## the tests
 	@requirements/setup.sh browser
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=line test-others test-real
-
-test-others:
 	@$(PYTHON_IN_VENV) -m pytest $(PARALLEL) -m "not real_engine"
-
-test-real:
-	@OMP_WAIT_POLICY=PASSIVE nice -n 5 $(PYTHON_IN_VENV) -m pytest $(REAL_ENGINE)
+	@$(PYTHON_IN_VENV) -m pytest $(REAL_ENGINE)
 
 test-fast: setup ## the tests that need no real engine, browser or sandbox and are quick
 	@$(PYTHON_IN_VENV) -m pytest -m "not real_engine and not sandbox and not browser and not slow" $(PARALLEL)
