@@ -81,9 +81,9 @@ def read_rows(
         rows, revision, fingerprint, size = _read_hub(name, config, files, configs)
         source, split = str(config.hub_id), config.split
     if not rows:
-        raise DataError(
-            f"{name}: {source} holds no rows; check the file, or leave data_files away to use the hub."
-        )
+        instead = ", or leave data_files away to use the hub" if config.data_files and config.hub_id else ""
+        checked = "file" if config.data_files else "data set"
+        raise DataError(f"{name}: {source} holds no rows; check the {checked}{instead}.")
     missing = [column for column in columns if column not in rows[0]]
     if missing:
         raise DataError(

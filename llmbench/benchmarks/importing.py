@@ -25,9 +25,13 @@ def import_benchmark(name: str, path: str) -> Benchmark:
     try:
         module = importlib.import_module(module_of(path))
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{setting} cannot be imported: {error}; PYTHONPATH names the folders of modules of your own."
-        ) from error
+        own = str(error.name).startswith("llmbench.")
+        hint = (
+            "docs/upgrading.md says where llmbench's modules are now"
+            if own
+            else "PYTHONPATH names the folders of modules of your own"
+        )
+        raise ConfigError(f"{setting} cannot be imported: {error}; {hint}.") from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     if _made_of.get(path, (None, None))[0] is not module:

@@ -147,7 +147,11 @@ def parse_csv(content: bytes) -> Rows:
         ValueError: It is none; the message names the line.
     """
     csv.field_size_limit(sys.maxsize)  # a question may be long
-    text = content.decode("utf-8-sig")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not in UTF-8; save the file as UTF-8") from error
     head = text.partition("\n")[0]
     separator = next((mark for mark in ",;\t" if mark in head), ",")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)

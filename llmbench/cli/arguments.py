@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 from llmbench.cli import custom_data, explain
@@ -44,6 +45,7 @@ def read(arguments: Sequence[str], conf: Path, *, one_run: bool = False) -> list
     """
     top = set(explain.known_keys("", conf))
     _refuse_flags(arguments, top)
+    _refuse_blanks(arguments)
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
         _refuse_benchmarks(argument, arguments, one_run=one_run)
@@ -120,6 +122,23 @@ def _refuse_flags(arguments: Sequence[str], top: Container[str]) -> None:
         value = match["value"] or ("" if following.startswith("-") or "=" in following else following)
         name = match["name"] if match["name"] in top else _full(match["name"], arguments)
         raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
+
+
+def _refuse_blanks(arguments: Sequence[str]) -> None:
+    """A list with blanks and without quotes, of which the shell makes an argument of each value."""
+    for place, argument in enumerate(arguments):
+        if re.fullmatch(r"[\w.+/@]+=\[[^\]]*", argument) is None:
+            continue
+        for end, following in enumerate(arguments[place + 1 :], place + 2):
+            if "=" in following or following.startswith("-"):
+                break
+            if following.endswith("]"):
+                parts = arguments[place:end]
+                if all(a.endswith(("[", ",")) or b.startswith((",", "]")) for a, b in pairwise(parts)):
+                    raise ConfigError(
+                        f"{' '.join(parts)} arrived in parts: type '{''.join(parts)}' in quotes and without blanks."
+                    )
+                break
 
 
 def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]) -> None:

@@ -27,7 +27,7 @@ def explain_composition(error: BaseException, conf: Path, *, sweeps: bool = True
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
-    told = _explain_several(text, conf, sweeps=sweeps) or _explain_file(text, conf)
+    told = _explain_several(text, conf, sweeps=sweeps) or _explain_twice(text) or _explain_file(text, conf)
     told = told or _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
@@ -48,6 +48,18 @@ def _explain_several(text: str, conf: Path, *, sweeps: bool) -> str | None:
     is_choice = (conf / key).is_dir() or "(" in value
     as_list = "" if is_choice else f"; a list is written '{key}=[{value}]'"
     return f"{key}={value} holds several values: {each}{as_list}."
+
+
+def _explain_twice(text: str) -> str | None:
+    """A second choice of a group, of which every run has one: a plus before it, or a YAML file with defaults."""
+    found = re.match(r"Multiple values for \S+\. To override a value use 'override (\S+): (\S+)'", text)
+    if found is None:
+        return None
+    group, name = found.groups()
+    return (
+        f"{group} is chosen already: leave out the + and type {group}={name}; "
+        f"in the defaults of a YAML file write `override {group}: {name}`."
+    )
 
 
 def _explain_file(text: str, conf: Path) -> str | None:
@@ -151,12 +163,14 @@ def refuse_additions(overrides: Sequence[str], conf: Path) -> None:
 
 SHOWN = 8
 """Names that a sentence lists."""
+MEANT = {"limit": "num_samples"}
+"""Names that are another setting's, and what they are called where that one is not."""
 
 
 def _no_setting(key: str, known: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
-    full = [f"{parent}.{k}" if parent else k for k in nearest(name, known) or known]
-    near = bool(nearest(name, known))
+    near = [MEANT[name]] if MEANT.get(name) in known else nearest(name, known)
+    full = [f"{parent}.{k}" if parent else k for k in near or known]
     kind = "benchmark" if parent == "benchmarks" else "setting"
     if not full:
         return f"There is no {kind} called {key!r}."

@@ -120,7 +120,8 @@ def _nothing(folder: Path) -> str:
     """Why there is nothing to resume."""
     if not folder.exists():
         siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-        hint = suggest(folder.name, siblings) if nearest(folder.name, siblings) else "."
+        near = nearest(folder.name, [*siblings, LAST] if folder.parent == Path.cwd() else siblings)
+        hint = suggest(folder.name, near if LAST not in near[:1] else [LAST]) if near else "."
         return f"resume={folder}: there is no such folder{hint}"
     if (folder / JOURNAL).exists():
         return (

@@ -1,5 +1,6 @@
 """The settings of a run, read back from its config.yaml, and those in which two runs differ."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ LATER = (
     "judge.", "stop_when.min_questions", "stop_when.level", "engine.remember_kv_cache", "engine.weights_copy", "engine.weights_copies_max_bytes",
 )  # fmt: skip
 """How settings begin that older runs do not have, and whose defaults change no answer."""
+
+NO_ACCOUNT = re.compile(r"resume|benchmarks\.[^.]+\.checked")
+"""Settings that change nothing of a run."""
+
+ALIKE: Mapping[str, tuple[Any, ...]] = {"engine.replicas": (None, 1), "fewshot": (None, 0)}
+"""Values, by setting, between which there is no difference; how many worked examples each benchmark has is in `benchmarks.NAME.fewshot`."""
 
 OF_DRAFTS = ("engine.speculative_max_running", "engine.speculative_below")
 """Up to how many requests tokens are drafted, as it is called and as it was for a day before 0.2.0; of no account where none are."""
@@ -80,7 +87,8 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         setting
         for setting in found
         if setting.baseline != setting.run
-        and setting.name != "resume"
+        and not NO_ACCOUNT.fullmatch(setting.name)
+        and not all(value in ALIKE.get(setting.name, ()) for value in (setting.baseline, setting.run))
         and (drafts or setting.name not in OF_DRAFTS)
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))

@@ -139,6 +139,7 @@ def test_a_package_may_have_its_class_in_a_module_of_its_own(written: Written) -
         ),
         (NEEDED + "    grading_limit_s = 0\n", "One.grading_limit_s is 0, which is not"),
         (OLD + "LIMIT_S = None\n", "ModuleBenchmark.grading_limit_s is None, which is not"),
+        ("from llmbench.data import Row", r"No module named 'llmbench\.data'; docs/upgrading\.md says where"),
         ("def load(:", "cannot be imported: SyntaxError: "),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero; fix the module"),
     ],

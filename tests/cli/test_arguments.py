@@ -64,6 +64,9 @@ MISTAKES = [
     (["model=14.0"], "There is no model called '14.0'"),
     (["engine=true"], "There is no engine called 'true'; there are auto, endpoint"),
     (["benchmark=math", "+benchmarks.math.x=1"], "There is no setting called 'benchmarks.math.x'"),
+    (["+engine=fake"], "engine is chosen already: leave out the + and type engine=fake;"),
+    (["benchmark=[aime,", "math]"], "type 'benchmark=[aime,math]' in quotes and without blanks."),
+    (["benchmarks.aime.limit=3"], "did you mean benchmarks.aime.num_samples?"),
 ]
 
 

@@ -164,6 +164,7 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "no parquet": (".parquet", b"PAR1 no table PAR1", "cannot be read as parquet"),
     "odd quotes": (".csv", b'question,answer\n"1+1?,"#### 2\n"a"b",\n', "cannot be read as csv|has nothing|text is expected"),
     "CSV with NUL": (".csv", b"question,answer\n\0\0,\0\n", "rows"),
+    "CSV in Latin-1": (".csv", "question,answer\nA café?,#### 2\n".encode("latin-1"), "line 2 is not in UTF-8; save the file as UTF-8;"),
     "CSV in UTF-16": (".csv", "question,answer\na,#### 2\n".encode("utf-16"), "cannot be read as csv"),
 }  # fmt: skip
 

@@ -117,7 +117,7 @@ def test_gold_answers_score_everything_and_wrong_ones_nothing(here: Path, name: 
 
 UNUSABLE: dict[str, tuple[str, str, list[str], str]] = {
     "empty": ("mine.jsonl", "", [], "mine.jsonl is empty; check custom.data."),
-    "no rows": ("mine.csv", "question,answer\n", [], "mine.csv holds no rows"),
+    "no rows": ("mine.csv", "question,answer\n", [], "mine.csv holds no rows; check the file."),
     "a mistyped column": ("mine.csv", "qestion,answer\n1?,1\n", [], "custom.question=question: mine.csv has no column 'question'; did you mean qestion?"),
     "no such column": ("mine.csv", "text,answer\n1?,1\n", [], "there are text, answer"),
     "a missing cell": ("mine.csv", "question,answer\n1?,1\n2?,\n", [], "mine.csv, line 3: the row has nothing under 'answer'"),

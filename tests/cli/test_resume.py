@@ -340,6 +340,7 @@ def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     [
         ("nowhere", "no such folder"),
         ("rum", "did you mean run"),
+        ("lst", "did you mean last?"),
         ("empty", "neither a run nor a sweep"),
         ("file", "neither a run nor a sweep"),
         ("broken", "cannot be read"),
@@ -349,7 +350,7 @@ def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 def test_what_cannot_be_resumed_is_said(
     tmp_path: Path, name: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for folder in ("run", "empty", "broken", "silent"):
+    for folder in ("run", "empty", "broken", "silent", "tests"):
         (tmp_path / folder).mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "broken" / MANIFEST).write_text("{")

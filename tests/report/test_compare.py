@@ -108,7 +108,7 @@ def test_settings_of_benchmarks_that_only_one_run_has_are_no_difference() -> Non
 def test_settings_that_came_later_are_no_difference_until_they_are_used() -> None:
     now = as_yaml_data(compose([]))
     new = {
-        "engine": ("deterministic", "remember_kv_cache", "speculative_max_running", "weights_copies_max_bytes", "weights_copy"),
+        "engine": ("deterministic", "remember_kv_cache", "replicas", "speculative_max_running", "weights_copies_max_bytes", "weights_copy"),
         "sampling": ("thinking_budget", "answer_tokens"),
     }  # fmt: skip
     before = now | {
@@ -116,11 +116,20 @@ def test_settings_that_came_later_are_no_difference_until_they_are_used() -> Non
         for group, names in new.items()
     }
     del before["stop_when"], before["judge"]
+    arithmetic = now["benchmarks"]["arithmetic"]
+    assert (now["fewshot"], arithmetic["fewshot"]) == (None, 0)
+    before["fewshot"] = 0  # which was the default
+    before["benchmarks"] = {
+        "arithmetic": {name: value for name, value in arithmetic.items() if name != "checked"}
+    }
     assert differing(before, now) == differing(now, before) == ()
     entries = [RunEntry(Run(Path(), Summary(), Manifest(), []), each) for each in (before, now)]
     assert run_entry.differing(entries) == []
-    used = as_yaml_data(compose(["stop_when.ci_width=0.1", "sampling.thinking_budget=512"]))
-    assert [s.name for s in differing(before, used)] == ["sampling.thinking_budget", "stop_when.ci_width"]
+    used = as_yaml_data(compose(["stop_when.ci_width=0.1", "sampling.thinking_budget=512", "fewshot=3"]))
+    assert [s.name for s in differing(before, used)] == [
+        "benchmarks.arithmetic.fewshot", "fewshot", "sampling.thinking_budget", "stop_when.ci_width",
+    ]  # fmt: skip
+    assert differing({"engine": {}}, {"engine": {"replicas": 2}})
 
 
 def test_up_to_how_many_requests_tokens_are_drafted_matters_where_they_are() -> None:
