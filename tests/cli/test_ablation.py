@@ -223,7 +223,7 @@ def test_answers_that_a_stopped_point_left_out_do_not_count(tmp_path: Path) -> N
         "engine=fake",
         "profile=published",
         "stop_when.ci_width=0.3",
-        "batch_size=8",
+        "batch_size=200",  # all are answered by the time that the first ones are enough
     )
     folder = make(tmp_path / "run", right_where(lambda _: True), *asked, "point={name: before}")
     summary = load_run(folder).summary
