@@ -29,14 +29,14 @@ LATER = (
 )  # fmt: skip
 """How settings begin that older runs do not have, and whose defaults change no answer."""
 
-NO_ACCOUNT = re.compile(r"resume|benchmarks\.[^.]+\.checked")
-"""Settings that change nothing of a run."""
+WITHOUT_EFFECT = re.compile(r"resume|benchmarks\.[^.]+\.checked")
+"""Settings that change no answer."""
 
 ALIKE: Mapping[str, tuple[Any, ...]] = {"engine.replicas": (None, 1), "fewshot": (None, 0)}
-"""Values, by setting, between which there is no difference; how many worked examples each benchmark has is in `benchmarks.NAME.fewshot`."""
+"""Values of a setting that mean the same. How many worked examples a benchmark has is in `benchmarks.NAME.fewshot`."""
 
 OF_DRAFTS = ("engine.speculative_max_running", "engine.speculative_below")
-"""Up to how many requests tokens are drafted, as it is called and as it was for a day before 0.2.0; of no account where none are."""
+"""For how many requests at most tokens are drafted, by its name and by the one that it had for a day before 0.2.0. Where nothing is drafted it makes no difference."""
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         setting
         for setting in found
         if setting.baseline != setting.run
-        and not NO_ACCOUNT.fullmatch(setting.name)
+        and not WITHOUT_EFFECT.fullmatch(setting.name)
         and not all(value in ALIKE.get(setting.name, ()) for value in (setting.baseline, setting.run))
         and (drafts or setting.name not in OF_DRAFTS)
         and _shared(setting.name, both)
