@@ -53,9 +53,9 @@ docs: setup ## the documents as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build # --quiet would silence strict too: it counts the warnings that are shown
 	@echo "Written to site/index.html. Its search needs a server: python3 -m http.server -d site"
 
-bench: setup ## measure llmbench itself, and kill the processes of a real engine
+bench: setup ## measure llmbench itself, and run the tests that take minutes: killed engines, lost hosts
 	@$(PYTHON_IN_VENV) -m tests.bench
-	@$(PYTHON_IN_VENV) -m pytest tests/bench/vllm_faults.py tests/bench/served_faults.py tests/bench/replica_faults.py
+	@$(PYTHON_IN_VENV) -m pytest tests/bench/*_faults.py tests/bench/notebook_vllm.py
 
 screenshots: setup ## take the pictures in README.md and docs/ anew, of a real run
 	@requirements/setup.sh browser

@@ -88,14 +88,15 @@ def broken(site: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_links_that_lead_nowhere_end_the_build_and_are_named(tmp_path: Path) -> None:
+    """Of a site of two pages, with the settings of the whole."""
     broken = ("nowhere.md", "grading.md#nowhere", "/absolute.md")
-    root = tmp_path / "root"
-    shutil.copytree(ROOT / "docs", root / "docs")
-    for name in ("mkdocs.yml", "BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"):
-        shutil.copy(ROOT / name, root)
-    with (root / "docs" / "troubleshooting.md").open("a") as page:
-        page.writelines(f"\n[Here]({link})\n" for link in broken)
-    done = build(root, tmp_path / "site")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "extra.css", tmp_path / "docs")
+    (tmp_path / "docs" / "grading.md").write_text("# Grading\n")
+    (tmp_path / "docs" / "index.md").write_text("".join(f"\n[Here]({link})\n" for link in broken))
+    pages = "nav: [index.md, grading.md]\nhooks: []\ndocs_dir: docs\n"
+    (tmp_path / "mkdocs.yml").write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\n{pages}")
+    done = build(tmp_path, tmp_path / "site")
     assert done.returncode != 0
     assert [link for link in broken if link not in done.stderr] == []
 

@@ -405,27 +405,17 @@ def test_two_processes_never_write_one_run(tmp_path: Path, capfd: pytest.Capture
     assert found[0]["time_s"] > 0
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [
-        (signal.SIGINT, 130, "interrupted"),
-        (signal.SIGTERM, 143, "interrupted"),
-        (signal.SIGHUP, 129, "interrupted"),
-    ],
-)
-def test_signals_leave_a_run_that_continues(
-    tmp_path: Path, number: signal.Signals, status: int, word: str
-) -> None:
+def test_a_signal_leaves_a_run_that_continues(tmp_path: Path) -> None:
     slow = "engine.args={step_s: 0.2}"  # so that the signal comes before the last answer
     with start_llmbench(tmp_path, *TWELVE, slow, "hydra.run.dir=run") as process:
         wait_until(lambda: lines_in(tmp_path / "run" / JOURNAL) >= 1, process)
-        process.send_signal(number)
+        process.send_signal(signal.SIGHUP)
         _, said = process.communicate(timeout=120)
-    assert process.returncode == status
+    assert process.returncode == 129
     assert "Interrupted" in said
     assert "Traceback" not in said
     assert f"`{resume_command(tmp_path / 'run')}` resumes it" in said
-    assert load_run(tmp_path / "run").summary["status"] == word
+    assert load_run(tmp_path / "run").summary["status"] == "interrupted"
     assert 1 <= lines_in(tmp_path / "run" / JOURNAL) < 12
     assert main(["resume=run"]) == 0
     assert len(load_run(tmp_path / "run").results) == 12

@@ -284,8 +284,7 @@ def test_a_mistyped_sweep_is_one_sentence(
     assert not (here / "runs").exists()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.Signals, status: int) -> None:
+def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path) -> None:
     points = ("limit=4,48", "model.max_length=4096,2048")  # run as 0, 2, 1, 3
     slow = ("engine=fake", "report=false", "engine.args={step_s: 0.05}", "batch_size=2")
     with subprocess.Popen(
@@ -301,9 +300,9 @@ def test_a_signal_ends_the_sweep_with_its_table(tmp_path: Path, number: signal.S
                 j.read_bytes().count(b"\n") >= 2 for j in tmp_path.glob("runs/multi/*/2/samples.jsonl")
             )
         )
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         output, said = process.communicate(timeout=60)
-    assert process.returncode == status
+    assert process.returncode == 143
     assert "Traceback" not in said
     assert "Interrupted; what was finished is in" in said
     found = written(tmp_path)

@@ -16,8 +16,9 @@ from tests.helpers.paths import ROOT
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
 LIMIT_S = 300.0
 """For whatever a test waits for: many times what it takes on a quiet machine."""
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["llmbench.cli.main", "llmbench.cli.run_job", "llmbench.benchmarks.arithmetic"])
+FORKS = multiprocessing.get_context("forkserver")
+"""Starts processes as forks of one that has imported llmbench and read its settings; the first use starts that one."""
+FORKS.set_forkserver_preload(["tests.helpers.warm"])
 
 
 def python(*arguments: str, folder: Path, limit_s: float = LIMIT_S) -> subprocess.CompletedProcess[str]:
@@ -39,10 +40,10 @@ def llmbench_program(*arguments: str, folder: Path) -> subprocess.CompletedProce
 
 
 def llmbench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs what `python -m llmbench` runs, in a fork of a process that has imported it: that saves most of a second."""
+    """Runs what `python -m llmbench` runs, in a fork of a process that has imported it and read its settings: that saves a second."""
     with TemporaryDirectory() as outputs:
         out, errors = Path(outputs, "out"), Path(outputs, "errors")
-        process = _FORKS.Process(
+        process = FORKS.Process(
             target=_main, args=(arguments, str(folder), dict(os.environ | ENVIRONMENT), out, errors)
         )
         process.start()

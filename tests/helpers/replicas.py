@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas import cleaner
@@ -23,6 +24,19 @@ from tests.helpers.commands import lines_in, wait_until
 from tests.helpers.settings import compose
 
 TWO = ("benchmark=arithmetic", "engine=fake", "report=false", "engine.replicas=2")
+
+
+def keep_ray_private(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Ray keeps its files in the folder, and makes no token in the user's home."""
+    for name, value in {
+        "HOME": str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "a" * 64,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_enable_metrics_collection": "0",
+    }.items():
+        patch.setenv(name, value)
 
 
 @contextmanager

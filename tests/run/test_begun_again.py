@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -21,14 +20,12 @@ from llmbench.results.manifest import CONFIG, JOURNAL, LOG, MANIFEST, REPORT, SU
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
 from llmbench.system.shell import quoted
-from tests.helpers.commands import LIMIT_S
+from tests.helpers.commands import FORKS, LIMIT_S
 from tests.helpers.settings import compose
 
 pytestmark = pytest.mark.slow
 
 FAKE = ("benchmark=arithmetic", "engine=fake", "limit=3", "report=false")
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "llmbench.cli.run_job"])
 MOMENTS: dict[str, set[str]] = {
     "llmbench.cli.run_job:claim": set(),
     "llmbench.cli.run_job:FolderLock": {CONFIG},

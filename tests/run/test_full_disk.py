@@ -19,7 +19,7 @@ SLOW = ("benchmark=arithmetic", "engine=fake", "report=false", "batch_size=4", "
 MANY = (
     *SLOW,
     "benchmarks.arithmetic.num_samples=null",
-    "sampling.repeats=4",
+    "sampling.repeats=2",
     "sampling.temperature=1",
 )
 LIMIT_S = 120.0
@@ -45,7 +45,7 @@ def load_whole_lines(folder: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("heard", [True, False])
 def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_continues(place: Path, *, heard: bool) -> None:
-    mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place))
+    mount("-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place))
     log = place.parent / "said.txt" if heard else Path("/dev/full")
     with start_llmbench(place.parent, *MANY, f"hydra.run.dir={place / 'run'}", errors=log) as process:
         assert process.wait(LIMIT_S) == 1
@@ -55,13 +55,13 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_resume_continues(place: 
         assert f"resume={place / 'run'}" in last
         assert "Traceback" not in log.read_text()
     kept = load_whole_lines(place / "run")
-    assert 0 < len(kept) < 800
+    assert 0 < len(kept) < 400
     mount("-o", "remount,size=32m", str(place))
     assert main([f"resume={place / 'run'}"]) == 0
     assert load_whole_lines(place / "run")[: len(kept)] == kept
     run = load_run(place / "run")
-    assert len({(r.sample_id, r.repeat) for r in run.results}) == len(run.results) == 800
-    assert sum(attempt["results"] for attempt in run.summary["sittings"]) == 800
+    assert len({(r.sample_id, r.repeat) for r in run.results}) == len(run.results) == 400
+    assert sum(attempt["results"] for attempt in run.summary["sittings"]) == 400
 
 
 def test_a_mount_that_goes_away_ends_the_run_and_resume_continues(place: Path) -> None:
@@ -78,13 +78,13 @@ def test_a_mount_that_goes_away_ends_the_run_and_resume_continues(place: Path) -
     mount("--bind", str(real), str(place))
     assert main([f"resume={place / 'run'}"]) == 0
     results = load_run(place / "run").results
-    assert len({(r.sample_id, r.repeat) for r in results}) == len(results) == 800
+    assert len({(r.sample_id, r.repeat) for r in results}) == len(results) == 400
 
 
 def test_a_read_only_folder_is_one_sentence(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     real = place.parent / "real"
-    assert main([*SLOW, "engine.args={break_after: 5}", f"hydra.run.dir={real}"]) == 1
-    capfd.readouterr()
+    assert main([*SLOW[:-1], "engine.args={break_after: 5}", f"hydra.run.dir={real}"]) == 1
+    assert "The fake engine broke" in capfd.readouterr().err
     mount("--bind", str(real), str(place))
     mount("-o", "remount,ro,bind", str(place))
     before = json.loads((real / "manifest.json").read_text())

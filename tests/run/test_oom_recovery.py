@@ -234,19 +234,19 @@ def test_a_sweep_continues_with_its_other_jobs(tmp_path: Path) -> None:
         *FAKE[:3],
         "limit=40",
         "batch_size=2,8",
-        "seed=0,-1,1",
+        "seed=0,-1",
         "hydra.sweep.dir=sweep",
         args,
         folder=tmp_path,
     )
     assert done.returncode == 1
     found = json.loads((tmp_path / "sweep" / "summary.json").read_text())
-    assert [job["status"] for job in found["jobs"]] == ["finished", "failed", "finished"] * 2
-    assert [job["job"] for job in found["jobs"]] == list(range(6))
+    assert [job["status"] for job in found["jobs"]] == ["finished", "failed"] * 2
+    assert [job["job"] for job in found["jobs"]] == list(range(4))
     sizes = [job["summary"]["engine"]["batch_size"] for job in found["jobs"] if job["summary"]]
-    assert sizes == [2, 2, 4, 4]
+    assert sizes == [2, 4]
     told = [len(job["summary"]["recovery"]) for job in found["jobs"] if job["summary"]]
-    assert told == [0, 0, 2, 2]
+    assert told == [0, 2]
     assert done.stderr.count("in a new process") == 2
     assert [(s["status"], s["loads"]) for s in found["sittings"]] == [("failed", found["loads"])]
 
