@@ -16,7 +16,7 @@ from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
 """Set in the environment while an engine starts whose requests are all greedy."""
-PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
+PARTS = ("device", "weights", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What the stopwatch measures."""
 
 
@@ -61,17 +61,9 @@ class Probe:
         return done
 
     def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Times loading, and quantising within it; has the model runner's `capture_model` timed (since 0.26)."""
-        with (
-            self._timed("weights"),
-            quantized_weights.written(),
-            _quantising(self.vllm_config.model_config.quantization) as seconds,
-        ):
+        """Times loading; has the model runner's `capture_model` timed (since 0.26)."""
+        with self._timed("weights"), quantized_weights.written():
             done = super().load_model(*args, **kwargs)  # type: ignore[misc]
-            took = seconds()
-            if took is not None:
-                self._add("quantize", took)
-                self.llmbench_seconds["inside"] = took
         self.llmbench_digest = quantized_weights.digest_if_asked(self.model_runner)
         capture = getattr(self.model_runner, "capture_model", None)
         if capture is not None:
@@ -149,40 +141,6 @@ class Probe:
             "created": self.llmbench_created,
             "seconds": dict(self.llmbench_seconds),
         }
-
-
-@contextmanager
-def _quantising(quantization: str | None) -> Iterator[Callable[[], float | None]]:
-    """Measures what bitsandbytes' quantisation takes on the GPU, by events around its calls; elsewhere it stays unknown."""
-    if quantization != "bitsandbytes":
-        yield lambda: None
-        return
-    import torch
-    from bitsandbytes import functional
-
-    if not torch.cuda.is_available():
-        yield lambda: None
-        return
-    original, events = functional.quantize_4bit, []
-
-    def measured(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        try:
-            return original(*args, **kwargs)
-        finally:
-            end.record()
-            events.append((start, end))
-
-    def seconds() -> float | None:
-        torch.cuda.synchronize()
-        return sum(start.elapsed_time(end) for start, end in events) / 1000 if events else None
-
-    functional.quantize_4bit = measured
-    try:
-        yield seconds
-    finally:
-        functional.quantize_4bit = original
 
 
 def _weights_bytes(runner: Any) -> int | None:  # noqa: ANN401 - vLLM's own class, without a stable type
