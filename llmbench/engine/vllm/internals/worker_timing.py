@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from llmbench.engine.vllm.internals import quantized_weights
-from llmbench.engine.vllm.internals.speculation import skip_empty_drafts
 from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
@@ -56,9 +55,7 @@ class Probe:
     def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times the call that takes the device and makes the model runner (since 0.26)."""
         with self._timed("device"):
-            done = super().init_device(*args, **kwargs)  # type: ignore[misc]
-        skip_empty_drafts(self.model_runner)
-        return done
+            return super().init_device(*args, **kwargs)  # type: ignore[misc]
 
     def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times loading; has the model runner's `capture_model` timed (since 0.26)."""
