@@ -13,7 +13,6 @@ from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm import determinism, versions
-from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
@@ -31,8 +30,8 @@ def check_machine(config: Config) -> None:
     """Refuses, before anything is loaded, what cannot run here.
 
     Raises:
-        EngineError: No vLLM, no GPU where one is wanted, packages that keep vLLM from importing, 4-bit weights beside
-            float32, or no batch-invariant kernels where they are asked for.
+        EngineError: No vLLM, no GPU where one is wanted, 4-bit weights beside float32, or no batch-invariant kernels where
+            they are asked for.
     """
     if (config.model.quantization, config.model.dtype) == ("bitsandbytes", "float32"):
         # its BitsAndBytesLinearMethod counts float32's bytes as weights in a byte: 4, where 2 are packed
@@ -71,7 +70,6 @@ def check_machine(config: Config) -> None:
             "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
         )
     determinism.check_device(config, device)
-    _check_torch_extras(device)
 
 
 def _check_gpus(engine: EngineConfig) -> None:
@@ -109,18 +107,6 @@ def billions_of_parameters(config: Config) -> float:
     if config.model.path is not None:
         return weights_bytes(Path(config.model.path).expanduser()) / 2e9
     return config.model.parameters_b or 0.0
-
-
-def _check_torch_extras(device: Device) -> None:
-    """Pip resolves builds of these that cannot be imported beside the CPU build of torch, and transformers then fails."""
-    torch = hardware.distribution("torch") or ""
-    if device is not Device.cpu or not torch.endswith("+cpu"):
-        return
-    unfit = [name for name in TORCH_EXTRAS if not (hardware.distribution(name) or "+cpu").endswith("+cpu")]
-    if unfit:
-        raise EngineError(
-            f"{', '.join(unfit)} cannot be imported beside torch {torch}; run: pip uninstall -y {' '.join(unfit)}."
-        )
 
 
 def pick_device(config: Config) -> Device:
