@@ -105,9 +105,6 @@ def test_another_gpu_driver_version_or_model_measures(
     with monkeypatch.context() as patch:
         patch.setattr(hardware, "distribution", lambda name: f"{name} 99")
         assert remembered(checkpoint) is None
-    with monkeypatch.context() as patch:
-        patch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-        assert remembered(checkpoint) is None
     assert remembered(checkpoint) == SIZE
     Path(str(checkpoint.folder), "config.json").write_text('{"hidden_size": 128}')
     assert remembered(checkpoint) is None

@@ -11,7 +11,6 @@ and the same one again after memory ran out.
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,15 +41,6 @@ PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_siz
 BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
 """Arguments that do not decide the size; of the model its config.json and the size of its files do."""
 PACKAGES = ("vllm", "torch", "transformers", "bitsandbytes", "flashinfer-python")
-ENVIRONMENT = (
-    "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "VLLM_ATTENTION_BACKEND",
-    "VLLM_BATCH_INVARIANT",
-    "VLLM_FLASH_ATTN_VERSION",
-    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS",
-    "VLLM_USE_V2_MODEL_RUNNER",
-)
 NOT_TO_BLAME = ("free", "weights")
 """Shortages of memory that come before there is a KV cache."""
 
@@ -83,7 +73,6 @@ class KvMemory:
         parts = {
             "gpu": [gpu.name, gpu.total_bytes, gpu.driver],
             "versions": {name: hardware.distribution(name) for name in PACKAGES},
-            "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
             "model": settings(checkpoint),
             "weights_bytes": weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0,
             "arguments": {name: value for name, value in arguments.items() if name not in BESIDE},
