@@ -50,7 +50,7 @@ class ServerProcess:
         variables = os.environ | self._command.variables | {VARIABLE: str(os.getpid())}
         if SOCKET_FOLDER not in os.environ:
             variables[SOCKET_FOLDER] = self._resources.enter_context(socket_folder())
-        program = [sys.executable, "-m", "llmbench.engine.vllm.run_server", *self._command.arguments]
+        program = [sys.executable, "-m", "llmbench.engine.vllm.internals.serve", *self._command.arguments]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 program,
