@@ -156,8 +156,6 @@ class VllmEngine:
         vLLM would read its own from the same files and copy it twice, which takes longer than reading the weights of a small model.
         """
         self._tokenizer = tokenizer
-        if internals.has_tokenizer(self._llm):  # engine.args asked for vLLM's own
-            return
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=vllm needs the model's own tokenizer.")
         internals.set_tokenizer(self._llm, tokenizer.hub)

@@ -40,11 +40,9 @@ def scheduler_state(llm: Any, before: Mapping[str, float], given: int) -> Engine
     for name in COUNTERS:
         state[name] = values[name] - before.get(name, 0) if name in values else None
     load = scheduler_load(llm)
-    if load is not None:
-        state |= {"running": load.running, "waiting": load.waiting, "kv_cache_use": load.kv_cache_use}
-    elif given and not state["running"] and not state["waiting"]:
+    if not load and given and not state["running"] and not state["waiting"]:
         state["running"] = state["waiting"] = None
-    return EngineState(**state)
+    return EngineState(**state | load)
 
 
 def reads(settled: Settled, weights_bytes: int | None, gpus: int) -> dict[str, Any]:
