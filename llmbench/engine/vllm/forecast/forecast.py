@@ -146,14 +146,9 @@ def replicas_worth(
         gpus: How many there are.
     """
     engine, found = config.engine, hardware.gpus()
-    each = engine.gpus_each
-    if engine.name != "vllm":
-        return 1, f"1 replica: engine={engine.name} loads no model on a GPU."
-    if not found or engine.device is Device.cpu:
-        return 1, "1 replica: no GPU is used."
-    most = min(gpus // each, max(1, workload.requests))
-    if most <= 1:
-        return 1, f"1 replica: there {_are(gpus, 'GPU')} and {_are(workload.requests, 'request')}."
+    most = min(gpus // engine.gpus_each, max(1, workload.requests))
+    if engine.name != "vllm" or engine.device is Device.cpu or not found or most <= 1:
+        return 1, "1 replica: several need engine=vllm, a GPU for each, and as many requests."
     kind = kind_of(found[0].name)
     if kind is None:
         return 1, f"1 replica: the speed of {found[0].name} is not known; set engine.replicas to a number."
@@ -178,7 +173,3 @@ def _reason(by_number: Sequence[Forecast], chosen: int) -> str:
         best = min(by_number[1:], key=lambda each: each.total_s)
         than = f"and {seconds(best.total_s)} with {best.replicas}"
     return f"{count(chosen + 1, 'replica')}: {numbers}, {than} (rates: {taken.source.value})."
-
-
-def _are(number: int, noun: str) -> str:
-    return f"{'is' if number == 1 else 'are'} {count(number, noun)}"

@@ -18,6 +18,7 @@ from llmbench.engine.vllm.startup_history import (
     COMPILED_SAVES_S,
     GRAPHS_COST_S,
     GRAPHS_SAVE_S,
+    Start,
     of_weights,
 )
 
@@ -129,7 +130,7 @@ def _speed(tensor: int, pipeline: int) -> float:
     return speed
 
 
-def with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
+def with_startup(rates: Rates, startup: Start, quantization: str | None) -> Rates:
     """Returns rates with CUDA graphs, made those of another start-up; it goes with the compile cache before it, as in `HistoryEntry`."""
     saved, compiled = (of_weights(table, quantization) for table in (GRAPHS_SAVE_S, COMPILED_SAVES_S))
     more_s = {Startup.eager: saved, Startup.full: -compiled}.get(startup[0], 0.0)
@@ -137,7 +138,7 @@ def with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization
     return replace(rates.times(1, more_s), load_s=max(0.0, load_s))
 
 
-def load_more(startup: tuple[Startup, str | None], quantization: str | None) -> float:
+def load_more(startup: Start, quantization: str | None) -> float:
     """Returns the seconds that loading takes more than with CUDA graphs."""
     how, compile_cache = startup
     compiled = of_weights(COMPILED_COSTS_S, quantization)[compile_cache == "filled"]

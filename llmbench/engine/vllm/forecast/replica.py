@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +18,7 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.forecast.calibration import Calibration, Source, matching
+from llmbench.engine.vllm.forecast.calibration import Calibration, matching
 from llmbench.engine.vllm.forecast.demand import Demand, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
 from llmbench.engine.vllm.forecast.queue import drain
@@ -31,7 +32,7 @@ from llmbench.engine.vllm.forecast.rates import (
     with_startup,
 )
 from llmbench.engine.vllm.startup import history_key
-from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Work, choose
+from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Start, Work, choose
 from llmbench.errors import ConfigError, ModelError
 from llmbench.system.number_format import GIB
 
@@ -72,7 +73,7 @@ class Replica:
 
     Attributes:
         config: The settings, with the tensor parallel size of this replica.
-        key: What the history knows its runs by.
+        key: What the history knows its runs by, or those that tell of it.
         entries: Measured runs that tell of it, oldest first.
         measured_tensor: The tensor parallel size that these had: this one's, or the nearest that was measured.
         calibration: What they tell; None where there are none.
@@ -119,22 +120,17 @@ class Replica:
         guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
         model = Model(parameters_b, quantization, _kv_bytes(checkpoint, element_bytes) or guess)
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
-        own_key = history_key(config, named, Device.cuda)
-        replica = cls(config, model, place, own_key, weights, tensor)
+        key = history_key(config, named, Device.cuda)
+        replica = cls(config, model, place, key, weights, tensor)
         for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
-            key = history_key(_over(config, size), named, Device.cuda)
-            entries, source = matching(place.history, key, place.gpu)
-            if entries:
-                return replica.calibrated(entries, source, size, demand)
+            measured = replace(replica, config=_over(config, size), measured_tensor=size)
+            key = history_key(measured.config, named, Device.cuda)
+            if entries := matching(place.history, key, place.gpu):
+                calibration = Calibration.of(entries, key, partial(measured.predicted, demand))
+                return replace(
+                    measured, config=config, key=entries[0].key, entries=entries, calibration=calibration
+                )
         return replica
-
-    def calibrated(
-        self, entries: Sequence[HistoryEntry], source: Source, tensor: int, demand: Demand
-    ) -> Self:
-        """Returns it with what measured runs of that tensor parallel size tell."""
-        measured = replace(self, config=_over(self.config, tensor), measured_tensor=tensor)
-        calibration = Calibration.of(entries, source, lambda entry: measured.predicted(entry, demand))
-        return replace(self, measured_tensor=tensor, entries=entries, calibration=calibration)
 
     @property
     def gpus(self) -> int:
@@ -151,25 +147,24 @@ class Replica:
         engine = self.config.engine
         startup, filled = engine.startup, any(entry.startup is Startup.full for entry in self.entries)
         if startup is Startup.auto:
-            key = self.entries[-1].key if self.entries else self.key
-            startup, _ = choose(works, key, Measured.of(key, self.entries), compile_cache_filled=filled)
-        state = ("filled" if filled else "empty") if startup is Startup.full else None
-        rates = self._stated((startup, state))
+            measured = Measured.of(self.key, self.entries)
+            startup, _ = choose(works, self.key, measured, compile_cache_filled=filled)
+        start = startup, ("filled" if filled else "empty") if startup is Startup.full else None
+        rates = self._stated(start)
         if self.calibration is not None:
-            rates = self.calibration.apply(rates, (startup, state), self.place.gpu.power_w)
+            rates = self.calibration.apply(rates, start, self.model.quantization, self.place.gpu.power_w)
         pipeline = engine.pipeline_parallel_size
-        return spread(
-            rates, (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
-        ), startup
+        over, before = (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
+        return spread(rates, over, before), startup
 
-    def _stated(self, startup: tuple[Startup, str | None]) -> Rates:
+    def _stated(self, startup: Start) -> Rates:
         """The stated rates for the GPUs of measured runs, with a start-up."""
         gpus = self.measured_tensor, self.config.engine.pipeline_parallel_size
         return with_startup(
             spread(stated(self.model, self.place.gpu), gpus), startup, self.model.quantization
         )
 
-    def predicted(self, entry: HistoryEntry, demand: Demand) -> float:
+    def predicted(self, demand: Demand, entry: HistoryEntry) -> float:
         """Returns the seconds of generating of a measured run by the stated rates, with lengths that are distributed as the demand's.
 
         The history does not say how many requests there were: it is the batch size where that was left open, else the prompts tell.
@@ -181,7 +176,7 @@ class Replica:
         scale = entry.output_tokens / sum(shape)
         lengths = tuple(max(1, round(length * scale)) for length in shape)
         work = Demand(lengths, entry.prompt_tokens / requests, entry.batch_size, demand.read_share)
-        rates = self._stated((entry.startup, entry.compile_cache))
+        rates = self._stated(entry.start)
         return drain(lengths, self.running(work, requests), rates, work).seconds
 
     def running(self, demand: Demand, requests: int) -> int:
