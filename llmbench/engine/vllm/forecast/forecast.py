@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.vllm.forecast.calibration import Source
-from llmbench.engine.vllm.forecast.demand import Demand, stated_demand
+from llmbench.engine.vllm.forecast.demand import Demand, drain, share, stated_demand
 from llmbench.engine.vllm.forecast.gpu_kinds import kind_of
-from llmbench.engine.vllm.forecast.queue import drain, share
+from llmbench.engine.vllm.forecast.rates import Source
 from llmbench.engine.vllm.forecast.replica import Place, Replica
 from llmbench.engine.vllm.startup_history import Work, read_history
 from llmbench.engine.workload import Workload

@@ -18,15 +18,14 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.forecast.calibration import Calibration, matching
-from llmbench.engine.vllm.forecast.demand import Demand, resampled
+from llmbench.engine.vllm.forecast.demand import Demand, drain, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
-from llmbench.engine.vllm.forecast.queue import drain
 from llmbench.engine.vllm.forecast.rates import (
     KV_BYTES_PER_TOKEN,
     MODEL_B,
-    Model,
+    Calibration,
     Rates,
+    matching,
     spread,
     stated,
     with_startup,
@@ -81,7 +80,8 @@ class Replica:
     """
 
     config: Config
-    model: Model
+    parameters_b: float
+    kv_bytes_per_token: int
     place: Place
     key: Key
     weights: int | None
@@ -118,10 +118,10 @@ class Replica:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
         element_bytes = planned_element_bytes(config)
         guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
-        model = Model(parameters_b, quantization, _kv_bytes(checkpoint, element_bytes) or guess)
+        kv_bytes = _kv_bytes(checkpoint, element_bytes) or guess
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
         key = history_key(config, named, Device.cuda)
-        replica = cls(config, model, place, key, weights, tensor)
+        replica = cls(config, parameters_b, kv_bytes, place, key, weights, tensor)
         for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
             measured = replace(replica, config=_over(config, size), measured_tensor=size)
             key = history_key(measured.config, named, Device.cuda)
@@ -152,17 +152,16 @@ class Replica:
         start = startup, ("filled" if filled else "empty") if startup is Startup.full else None
         rates = self._stated(start)
         if self.calibration is not None:
-            rates = self.calibration.apply(rates, start, self.model.quantization, self.place.gpu.power_w)
+            rates = self.calibration.apply(rates, start, self.key.quantization, self.place.gpu.power_w)
         pipeline = engine.pipeline_parallel_size
         over, before = (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
         return spread(rates, over, before), startup
 
     def _stated(self, startup: Start) -> Rates:
         """The stated rates for the GPUs of measured runs, with a start-up."""
-        gpus = self.measured_tensor, self.config.engine.pipeline_parallel_size
-        return with_startup(
-            spread(stated(self.model, self.place.gpu), gpus), startup, self.model.quantization
-        )
+        quantization, pipeline = self.key.quantization, self.config.engine.pipeline_parallel_size
+        rates = stated(self.parameters_b, quantization, self.kv_bytes_per_token, self.place.gpu)
+        return with_startup(spread(rates, (self.measured_tensor, pipeline)), startup, quantization)
 
     def predicted(self, demand: Demand, entry: HistoryEntry) -> float:
         """Returns the seconds of generating of a measured run by the stated rates, with lengths that are distributed as the demand's.
@@ -191,7 +190,7 @@ class Replica:
 
     def kv_tokens(self) -> int | None:
         """Returns how many tokens its KV cache holds; None where that is not known."""
-        per_token = self.model.kv_bytes_per_token
+        per_token = self.kv_bytes_per_token
         if self.config.engine.kv_cache_memory_bytes is not None:
             return self.config.engine.kv_cache_memory_bytes // per_token
         if self.weights is None:
@@ -203,7 +202,7 @@ class Replica:
         """Returns the bytes of one GPU for the weights, so many tokens in the KV cache and the rest; None where that is not known."""
         if self.weights is None:
             return None
-        return int((self.weights + tokens * self.model.kv_bytes_per_token) / self.gpus) + RESERVE_BYTES
+        return int((self.weights + tokens * self.kv_bytes_per_token) / self.gpus) + RESERVE_BYTES
 
     def fits(self, tokens: float) -> bool | None:
         """Returns whether its GPUs have room for the weights and a request of so many tokens; None where that is not known."""
