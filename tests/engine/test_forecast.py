@@ -14,7 +14,7 @@ from llmbench.engine.vllm import startup_history
 from llmbench.engine.vllm.forecast.demand import Demand, drain, resampled, share, stated_lengths
 from llmbench.engine.vllm.forecast.forecast import Forecast, fewest_worth, forecasts, replicas_worth
 from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, kind_of, named
-from llmbench.engine.vllm.forecast.rates import Rates, Source, spread, stated
+from llmbench.engine.vllm.forecast.rates import Rates, Source, adjusted, stated
 from llmbench.engine.vllm.forecast.replica import Place
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry
@@ -116,7 +116,9 @@ def test_the_stated_rates_give_what_was_measured() -> None:
         took = seconds([128] * running, running, rates, prompt_tokens=200)
         assert running * 128 / took == pytest.approx(tokens_per_s, rel=0.05)
     assert seconds([128] * 500, 500, rates, prompt_tokens=110) == pytest.approx(6.74, rel=0.1)
-    assert seconds([128] * 500, 500, spread(rates, (2, 1)), prompt_tokens=110) == pytest.approx(4.21, rel=0.1)
+    assert seconds(
+        [128] * 500, 500, adjusted(rates, (Startup.graphs, None), None, 2, 1), prompt_tokens=110
+    ) == pytest.approx(4.21, rel=0.1)
 
 
 def test_other_gpus_decode_by_their_bandwidth() -> None:

@@ -114,7 +114,7 @@ def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> For
         fits=replica.fits(max(demand.longest + demand.prompt_tokens for demand in demands)),
         running=max(running),
         startup=startup,
-        source=Source.STATED if measured is None else measured.source,
+        source=replica.source,
         runs=0 if measured is None else measured.runs,
         measured_tensor=replica.measured_tensor,
     )

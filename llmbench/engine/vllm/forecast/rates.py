@@ -116,32 +116,21 @@ def stated(parameters_b: float, quantization: str | None, kv_bytes_per_token: in
     )
 
 
-def spread(rates: Rates, gpus: tuple[int, int], before: tuple[int, int] = (1, 1)) -> Rates:
-    """Returns the rates of a replica over other GPUs than before; each pair is the tensor and the pipeline parallel size."""
-    more_s = PARALLEL_LOAD_S * ((math.prod(gpus) > 1) - (math.prod(before) > 1))
-    changed = rates.times(_speed(*before) / _speed(*gpus))
-    return replace(changed, load_s=max(0.0, rates.load_s + more_s))
-
-
-def _speed(tensor: int, pipeline: int) -> float:
-    """How many times as fast as one GPU so many are."""
+def adjusted(rates: Rates, start: Start, quantization: str | None, tensor: int, pipeline: int) -> Rates:
+    """Returns rates of one GPU with CUDA graphs, made those of several GPUs with another start."""
     speed: float = TENSOR_SPEED ** math.log2(tensor) * PIPELINE_SPEED ** math.log2(pipeline)
-    return speed
-
-
-def with_startup(rates: Rates, startup: Start, quantization: str | None) -> Rates:
-    """Returns rates with CUDA graphs, made those of another start-up; it goes with the compile cache before it, as in `HistoryEntry`."""
     saved, compiled = (of_weights(table, quantization) for table in (GRAPHS_SAVE_S, COMPILED_SAVES_S))
-    more_s = {Startup.eager: saved, Startup.full: -compiled}.get(startup[0], 0.0)
-    load_s = rates.load_s + load_more(startup, quantization)
-    return replace(rates.times(1, more_s), load_s=max(0.0, load_s))
+    more_s = {Startup.eager: saved, Startup.full: -compiled}.get(start[0], 0.0)
+    load_s = rates.load_s + load_more(start, quantization, tensor * pipeline)
+    return replace(rates.times(1 / speed, more_s), load_s=max(0.0, load_s))
 
 
-def load_more(startup: Start, quantization: str | None) -> float:
-    """Returns the seconds that loading takes more than with CUDA graphs."""
-    how, compile_cache = startup
+def load_more(start: Start, quantization: str | None, gpus: int) -> float:
+    """Returns the seconds that loading takes more than with CUDA graphs on one GPU."""
+    how, compile_cache = start
     compiled = of_weights(COMPILED_COSTS_S, quantization)[compile_cache == "filled"]
-    return {Startup.eager: -GRAPHS_COST_S, Startup.full: compiled}.get(how, 0.0)
+    more_s = {Startup.eager: -GRAPHS_COST_S, Startup.full: compiled}.get(how, 0.0)
+    return more_s + (PARALLEL_LOAD_S if gpus > 1 else 0.0)
 
 
 WARM_SHARE = 0.65
@@ -178,59 +167,60 @@ class Calibration:
     """What measured runs of one key tell.
 
     Attributes:
+        key: Theirs.
         factor: Their time of generating in terms of that by the stated rates, the median.
         load_s: Seconds of a warm load, by how it was started.
         watts: Of one GPU while it generates; None where that was not measured.
-        source: What they are.
         runs: How many.
     """
 
+    key: Key
     factor: float
     load_s: Mapping[Start, float]
     watts: float | None
-    source: Source
     runs: int
 
     @classmethod
-    def of(
-        cls, entries: Sequence[HistoryEntry], key: Key, predicted: Callable[[HistoryEntry], float]
-    ) -> Self | None:
+    def of(cls, entries: Sequence[HistoryEntry], predicted: Callable[[HistoryEntry], float]) -> Self | None:
         """From runs of one key, oldest first; None where none of them generated anything.
 
         The first is left out where there are more, since it was a cold one; of one alone the load is shortened to that of a warm one.
 
         Args:
             entries: The runs.
-            key: What they are to tell of.
             predicted: Gives the seconds of generating of a run by the stated rates.
         """
         later = entries[1:] or entries
         newest = [run for run in later if run.steps and run.generate_s and run.output_tokens][-NEWEST:]
         if not newest:
             return None
-        watts = [run.energy_j / run.generate_s / _gpus(run.key.device) for run in newest if run.energy_j]
-        shorter = WARM_SHARE if len(entries) == 1 else 1.0
+        key, shorter = newest[0].key, WARM_SHARE if len(entries) == 1 else 1.0
+        watts = [run.energy_j / run.generate_s / _gpus(key.device) for run in newest if run.energy_j]
         return cls(
+            key,
             factor=median(run.generate_s / predicted(run) for run in newest),
             load_s=medians((run.start, shorter * run.load_s) for run in newest),
             watts=median(watts) if watts else None,
-            source=Source.HERE if newest[0].key == key else Source.KIND,
             runs=len(newest),
         )
 
-    def apply(self, rates: Rates, start: Start, quantization: str | None, greatest_watts: float) -> Rates:
+    def apply(self, rates: Rates, start: Start, gpus: int, greatest_watts: float) -> Rates:
         """Returns the stated rates as these runs correct them.
 
         Args:
-            rates: With that start.
+            rates: With that start on so many GPUs.
             start: Where it was not measured, another that was tells of its load.
-            quantization: Of the weights.
+            gpus: Of a replica.
             greatest_watts: Of one GPU; more was measured where other GPUs of the host were, too.
         """
-        known = start if start in self.load_s else next(iter(self.load_s))
-        more_s = load_more(start, quantization) - load_more(known, quantization)
+        known, quantization = (
+            start if start in self.load_s else next(iter(self.load_s)),
+            self.key.quantization,
+        )
+        before_s = load_more(known, quantization, _gpus(self.key.device))
+        load_s = self.load_s[known] + load_more(start, quantization, gpus) - before_s
         return replace(
             rates.times(self.factor),
-            load_s=max(0.0, self.load_s[known] + more_s),
+            load_s=max(0.0, load_s),
             watts=rates.watts if self.watts is None else min(self.watts, greatest_watts),
         )

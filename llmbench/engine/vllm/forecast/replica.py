@@ -25,10 +25,10 @@ from llmbench.engine.vllm.forecast.rates import (
     MODEL_B,
     Calibration,
     Rates,
+    Source,
+    adjusted,
     matching,
-    spread,
     stated,
-    with_startup,
 )
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Start, Work, choose
@@ -75,7 +75,7 @@ class Replica:
         key: What the history knows its runs by, or those that tell of it.
         entries: Measured runs that tell of it, oldest first.
         measured_tensor: The tensor parallel size that these had: this one's, or the nearest that was measured.
-        calibration: What they tell; None where there are none.
+        calibration, source: What they tell, and what they are; without any None and `STATED`.
         weights: Bytes of the weights, all its GPUs together; None where that was not measured for their form.
     """
 
@@ -88,6 +88,7 @@ class Replica:
     measured_tensor: int
     entries: Sequence[HistoryEntry] = ()
     calibration: Calibration | None = None
+    source: Source = Source.STATED
 
     @classmethod
     def of(
@@ -120,15 +121,22 @@ class Replica:
         guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
         kv_bytes = _kv_bytes(checkpoint, element_bytes) or guess
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
-        key = history_key(config, named, Device.cuda)
-        replica = cls(config, parameters_b, kv_bytes, place, key, weights, tensor)
+        own_key = history_key(config, named, Device.cuda)
+        replica = cls(config, parameters_b, kv_bytes, place, own_key, weights, tensor)
         for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
-            measured = replace(replica, config=_over(config, size), measured_tensor=size)
-            key = history_key(measured.config, named, Device.cuda)
-            if entries := matching(place.history, key, place.gpu):
-                calibration = Calibration.of(entries, key, partial(measured.predicted, demand))
+            other = replace(replica, config=_over(config, size))
+            key = history_key(other.config, named, Device.cuda)
+            entries = matching(place.history, key, place.gpu)
+            calibration = Calibration.of(entries, partial(other.predicted, demand))
+            if calibration is not None:
+                source = Source.HERE if calibration.key == key else Source.KIND
                 return replace(
-                    measured, config=config, key=entries[0].key, entries=entries, calibration=calibration
+                    replica,
+                    key=calibration.key,
+                    entries=entries,
+                    measured_tensor=size,
+                    calibration=calibration,
+                    source=source,
                 )
         return replica
 
@@ -152,16 +160,14 @@ class Replica:
         start = startup, ("filled" if filled else "empty") if startup is Startup.full else None
         rates = self._stated(start)
         if self.calibration is not None:
-            rates = self.calibration.apply(rates, start, self.key.quantization, self.place.gpu.power_w)
-        pipeline = engine.pipeline_parallel_size
-        over, before = (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
-        return spread(rates, over, before), startup
+            rates = self.calibration.apply(rates, start, self.gpus, self.place.gpu.power_w)
+        return rates, startup
 
-    def _stated(self, startup: Start) -> Rates:
-        """The stated rates for the GPUs of measured runs, with a start-up."""
-        quantization, pipeline = self.key.quantization, self.config.engine.pipeline_parallel_size
+    def _stated(self, start: Start) -> Rates:
+        engine, quantization = self.config.engine, self.config.model.quantization
         rates = stated(self.parameters_b, quantization, self.kv_bytes_per_token, self.place.gpu)
-        return with_startup(spread(rates, (self.measured_tensor, pipeline)), startup, quantization)
+        sizes = engine.tensor_parallel_size, engine.pipeline_parallel_size
+        return adjusted(rates, start, quantization, *sizes)
 
     def predicted(self, demand: Demand, entry: HistoryEntry) -> float:
         """Returns the seconds of generating of a measured run by the stated rates, with lengths that are distributed as the demand's.
