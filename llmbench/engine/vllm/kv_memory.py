@@ -4,9 +4,6 @@ vLLM measures at each start what weights and the largest batch take, and gives t
 same settings and versions, that comes to the same size, and with `kv_cache_memory_bytes` vLLM leaves out most of the measuring. A size is used
 only where at least as much memory is free as before. Should memory run out all the same, the size is forgotten, and the engine is loaded as if
 there had been none (`run.oom_recovery`). The sizes are in the cache folder, in `kv_cache`, a small file each, shared by all runs of a user.
-
-vLLM can do likewise (`VLLM_ENABLE_STARTUP_PLAN`, vllm/v1/worker/startup_plan.py, since 0.26), but it gives the cache another size than it measured,
-and the same one again after memory ran out.
 """
 
 import hashlib
@@ -30,8 +27,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = "kv_cache"
 SETTING = "kv_cache_memory_bytes"
-MOST_FILES = 200
-"""The newest files are kept."""
 MOST_AGE_S = 7 * 86400
 """A size is measured anew after a week: what another process took while vLLM measured is missing from it."""
 MARGIN_BYTES = 64 << 20
@@ -99,7 +94,6 @@ class KvMemory:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             files.replace(self.file, (orjson.dumps(known),), shared=True)
-            files.keep_newest(self.file.parent, MOST_FILES)
         except OSError as error:
             log.debug("the size of the KV cache cannot be remembered: %s", error)
 
