@@ -16,7 +16,6 @@ from llmbench.engine.vllm import determinism, versions
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
-from llmbench.system.number_format import count
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
 """Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
@@ -77,15 +76,10 @@ def _check_gpus(engine: EngineConfig) -> None:
     replicas = 1 if engine.replicas == AUTO else int(engine.replicas)
     needed, found = replicas * engine.gpus_each, len(hardware.gpus())
     if needed > found:
-        asked = [f"engine.replicas={replicas}"] if replicas > 1 else []
-        asked += [
-            f"engine.{name}={value}"
-            for name in ("tensor_parallel_size", "pipeline_parallel_size")
-            if (value := getattr(engine, name)) > 1
-        ]
         raise EngineError(
-            f"{' with '.join(asked)} needs {needed} GPUs, and {count(found, 'GPU')} "
-            f"{'is' if found == 1 else 'are'} visible here; lower it, or set engine.ray_address to use a cluster."
+            f"engine.replicas={replicas} with engine.tensor_parallel_size={engine.tensor_parallel_size} and engine.pipeline_parallel_size="
+            f"{engine.pipeline_parallel_size} needs {needed} GPUs, more than the {found} visible here; lower one, or set engine.ray_address "
+            "to use a cluster."
         )
 
 

@@ -6,7 +6,7 @@ own (vllm/v1/worker/, since 0.26). Nothing is timed but the calls vLLM makes to 
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,18 +35,14 @@ class Probe:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        begun, compiled = time.monotonic(), self._compiled()
+        parts, begun = self.llmbench_seconds, time.monotonic()
+        before_s = sum(parts.values())
         try:
             yield
         finally:
-            compiling = self._compiled() - compiled
-            inside = self.llmbench_seconds.pop("inside", 0.0)
-            seconds = time.monotonic() - begun - compiling - inside
-            self._add("compile", compiling)
-            self._add(name, seconds)
-
-    def _add(self, name: str, seconds: float) -> None:
-        self.llmbench_seconds[name] = self.llmbench_seconds.get(name, 0.0) + seconds
+            took_s, parts["compile"] = time.monotonic() - begun, self._compiled()
+            others_s = sum(parts.values()) - before_s  # timed inside
+            parts[name] = parts.get(name, 0.0) + took_s - others_s
 
     def _compiled(self) -> float:
         """Seconds that torch has compiled: `CompilationConfig.compilation_time` (since 0.26)."""
@@ -64,20 +60,8 @@ class Probe:
         self.llmbench_digest = quantized_weights.digest_if_asked(self.model_runner)
         capture = getattr(self.model_runner, "capture_model", None)
         if capture is not None:
-            self.model_runner.capture_model = self._captured(capture)
+            self.model_runner.capture_model = self._timed("capture")(capture)
         return done
-
-    def _captured(self, capture: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            begun = time.monotonic()
-            try:
-                return capture(*args, **kwargs)
-            finally:
-                seconds = time.monotonic() - begun
-                self._add("capture", seconds)
-                self.llmbench_seconds["inside"] = seconds
-
-        return timed
 
     def determine_available_memory(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times the profiling run (since 0.26)."""
