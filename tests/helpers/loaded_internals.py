@@ -131,7 +131,7 @@ def settled(loaded: Loaded) -> None:
 @check
 def worker_facts(loaded: Loaded) -> None:
     facts = internals.worker_facts(loaded.llm)
-    assert facts["attention_backends"]
+    assert facts["attention_backend"]
     assert {"device", "weights", "profile", "kv_cache", "warm_up"} <= set(facts["seconds"])
 
 

@@ -84,10 +84,7 @@ def _check_gpus(engine: EngineConfig) -> None:
 
 
 def cpu_kv_cache_bytes(workload: Workload, batch_size: int, model: Mapping[str, Any]) -> int:
-    """What the requests that run at once can need, within bounds and a sixteenth of the memory that is available.
-
-    Every gigabyte takes a second and a half to make ready on two cores; 1 GiB holds 46,000 tokens of SmolLM2-135M.
-    """
+    """What the requests that run at once can need, within bounds and a sixteenth of the memory that is available."""
     low, high = CPU_KV_CACHE_BYTES
     high = max(low, min(high, psutil.virtual_memory().available // 16))
     per_token = kv_bytes_per_token(model)

@@ -274,7 +274,7 @@ class VllmEngine:
             device=self._device.value,
             quantization=settled.quantization,
             dtype=settled.dtype,
-            attention_backend=self._loading.attention_backend,
+            attention_backend=facts.get("attention_backend"),
             batch_invariant=ProcessMode.invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,

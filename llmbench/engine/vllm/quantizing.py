@@ -47,6 +47,10 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     try:
         with weights_copy.being_made(folder) as beside:
             made = _made(config, checkpoint, beside, notice)
+            if weights_copy.place(config, checkpoint, pick_device(config)) != folder:
+                raise EngineError(
+                    f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
+                )
     except OSError as error:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
@@ -67,7 +71,6 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
     # as far as its size is foreseen: it takes so much or more
     needed = weights_on_gpu(weights_bytes(source), weights_copy.QUANTIZATION) or 0
     weights_copy.check_limit(checkpoint.name, needed, most_bytes)
-    before = weights_copy.place(config, checkpoint, pick_device(config))
     notice(f"Quantising the weights of {checkpoint.name} …")
     wanted = _digest(config, checkpoint, {WRITE_TO: str(folder), DIGEST: "1"})
     weights_copy.check_limit(checkpoint.name, weights_bytes(folder), most_bytes)
@@ -78,10 +81,6 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
         raise EngineError(
             f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
             "this model is quantised at each start."
-        )
-    if weights_copy.place(config, checkpoint, pick_device(config)) != before:
-        raise EngineError(
-            f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
         )
     return weights_copy.finish(folder, checkpoint, wanted)
 

@@ -46,8 +46,7 @@ COMPILED_COSTS_S: Mapping[str | None, Mapping[bool, float]] = {
     "fp8": {False: 103.9, True: 21.6},
 }
 """What compiling adds to the start, by weights, with an empty and with a filled compile cache: 78.8 s of loading instead of 23.2 (same table); with
-fp8 the time to score less that of generating, beside vLLM's defaults ("Long outputs on one H100", cold and warm), which is rather too much than too
-little. So 8,192 steps do not pay for it with fp8, and 24,001 do where the cache is filled."""
+fp8 the time to score less that of generating, beside vLLM's defaults ("Long outputs on one H100", cold and warm)."""
 
 
 @dataclass(frozen=True, slots=True)

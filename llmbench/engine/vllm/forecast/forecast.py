@@ -34,7 +34,7 @@ class Forecast:
         tail_s: Those of them, at the end, in which fewer than half of the first requests still run.
         total_s: Begin, load and generate.
         gpu_hours: GPUs times `total_s`, in hours.
-        energy_j: Joules of all GPUs while they generate, None where that is not known.
+        energy_j: Joules of all GPUs while they generate.
         memory_bytes: Of one GPU for the weights, the KV cache of what runs at once and the rest; None where the weights' size is not known.
         fits: Whether one GPU has room for the weights and the longest request; None where that is not known.
         running: Requests that run at once on a replica: the batch size, or what the KV cache holds.
@@ -52,7 +52,7 @@ class Forecast:
     tail_s: float
     total_s: float
     gpu_hours: float
-    energy_j: float | None
+    energy_j: float
     memory_bytes: int | None
     fits: bool | None
     running: int
@@ -109,7 +109,7 @@ def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> For
         tail_s=sum(each.tail_s for each in drained),
         total_s=total_s,
         gpu_hours=gpus * total_s / 3600,
-        energy_j=None if rates.watts is None else rates.watts * gpus * generate_s,
+        energy_j=rates.watts * gpus * generate_s,
         memory_bytes=replica.memory_bytes(max(at_once * demand.held for demand, _, at_once in jobs)),
         fits=replica.fits(max(demand.longest + demand.prompt_tokens for demand in demands)),
         running=max(running),
@@ -166,9 +166,6 @@ def _reason(by_number: Sequence[Forecast], chosen: int) -> str:
     """Why so many replicas are taken, counted from 0."""
     taken = by_number[chosen]
     numbers = f"about {seconds(taken.total_s)} in all, {seconds(taken.generate_s)} of them generating"
-    if chosen:
-        than = f"instead of {seconds(by_number[0].total_s)} with one"
-    else:
-        best = min(by_number[1:], key=lambda each: each.total_s)
-        than = f"and {seconds(best.total_s)} with {best.replicas}"
+    other = by_number[0] if chosen else min(by_number[1:], key=lambda each: each.total_s)
+    than = f"instead of {seconds(other.total_s)} with {other.replicas}"
     return f"{count(chosen + 1, 'replica')}: {numbers}, {than} (rates: {taken.source.value})."

@@ -76,14 +76,14 @@ class Rates:
         token_s: Seconds of computing one token, of a prompt or an output.
         context_token_s: Seconds in which a step reads the KV cache of one token.
         load_s: Seconds of loading one replica, imports left out.
-        watts: Of one GPU while it generates; None where that is not known.
+        watts: Of one GPU while it generates.
     """
 
     steps: Mapping[int, float]
     token_s: float
     context_token_s: float
     load_s: float
-    watts: float | None
+    watts: float
 
     def step_s(self, running: int, context_tokens: float) -> float:
         """Returns the seconds of a step of so many requests, whose prompts and outputs so far have so many tokens together."""

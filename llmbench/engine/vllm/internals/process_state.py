@@ -72,13 +72,7 @@ def repair_kernel_search() -> None:
     """
     with suppress(ModuleNotFoundError):
         dispatcher: Any = importlib.import_module("vllm.triton_utils.dispatcher")
-        dispatcher.vars = _attributes
-
-
-def _attributes(value: object) -> Mapping[str, Any]:
-    """What `vars` says, or nothing where that is no dictionary."""
-    found = vars(value)
-    return found if isinstance(found, Mapping) else {}
+        dispatcher.vars = lambda value: found if isinstance(found := vars(value), Mapping) else {}
 
 
 def default_max_num_seqs(processes: int, otherwise: int) -> int:

@@ -106,16 +106,16 @@ class Probe:
             del self.execute_model, self.sample_tokens  # the class's own come back
 
     def llmbench_facts(self) -> dict[str, Any]:
-        """Attention backends by name (`attn_groups` of the model runner, since 0.26), bytes of the weights, the FlashAttention version where that is used, and seconds.
+        """Attention backends by name (`attn_groups` of the model runner, since 0.26) with FlashAttention's version, bytes of the weights, and seconds.
 
         And `available_kv_cache_memory_bytes`, which the GPU's worker sets where it measured it (since 0.26), and the digest that was asked for.
         """
         runner = self.model_runner
         groups = [group for groups in getattr(runner, "attn_groups", []) for group in groups]
         backends = sorted({group.backend.get_name() for group in groups})
+        version = _flash_attention_version() if "FLASH_ATTN" in backends else ""
         return {
-            "attention_backends": backends,
-            "flash_attention": _flash_attention_version() if "FLASH_ATTN" in backends else None,
+            "attention_backend": "+".join(backends) + version or None,
             "weights_bytes": _weights_bytes(runner),
             "kv_cache_bytes": getattr(self, "available_kv_cache_memory_bytes", None),
             "weights_digest": self.llmbench_digest,
@@ -130,11 +130,9 @@ def _weights_bytes(runner: Any) -> int | None:  # noqa: ANN401 - vLLM's own clas
     return int(used) if used else None
 
 
-def _flash_attention_version() -> int | None:
-    """The version in use, by `get_flash_attn_version` (vllm/v1/attention/backends/fa_utils.py, since 0.26)."""
-    try:
-        from vllm.v1.attention.backends.fa_utils import get_flash_attn_version
-    except ImportError:
-        return None
+def _flash_attention_version() -> str:
+    """The version in use, in brackets, by `get_flash_attn_version` (vllm/v1/attention/backends/fa_utils.py, since 0.26)."""
+    from vllm.v1.attention.backends.fa_utils import get_flash_attn_version
+
     version = get_flash_attn_version()
-    return None if version is None else int(version)
+    return f" (FlashAttention {version})" if version else ""
