@@ -64,7 +64,7 @@ def _telling_line(text: str) -> str:
     if invalid:
         return shortened(f"{invalid[1]}.{invalid[2]}: {invalid[3]}")
     value_error = re.search(r"Value error, (.+?)(?: \[type=|\n|$)", text)
-    return shortened((value_error[1] if value_error else text.strip().partition("\n")[0]).rstrip("."))
+    return shortened((value_error[1] if value_error else text.strip().partition("\n")[0]).rstrip(". "))
 
 
 def step_error(

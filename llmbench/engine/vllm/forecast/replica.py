@@ -213,9 +213,8 @@ class Replica:
     def fits(self, tokens: float) -> bool | None:
         """Returns whether its GPUs have room for the weights and a request of so many tokens; None where that is not known."""
         needed = self.memory_bytes(tokens)
-        if needed is None:
-            return None
-        return needed <= self.place.memory_bytes * self.config.model.gpu_memory_utilization
+        room = self.place.memory_bytes * self.config.model.gpu_memory_utilization
+        return None if needed is None else needed <= room
 
 
 def default_batch(place: Place) -> int:
