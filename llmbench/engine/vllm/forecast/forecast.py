@@ -135,8 +135,7 @@ def replicas_worth(
 ) -> tuple[int, str]:
     """Returns how many replicas finish the work first on this machine, and a sentence that says why.
 
-    Of several numbers that take the same time but for 3%, it is the smallest. Where nothing can be foreseen it is 1. Raises nothing
-    for files that are missing or broken.
+    Of several numbers that take the same time but for 3%, it is the smallest. Where nothing can be foreseen it is 1.
 
     Args:
         config: The settings.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.deterministic import most_at_once
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
@@ -32,7 +33,7 @@ from llmbench.engine.vllm.forecast.rates import (
 )
 from llmbench.engine.vllm.startup import history_key
 from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Start, Work, choose
-from llmbench.errors import ConfigError, ModelError
+from llmbench.errors import ConfigError
 from llmbench.system.number_format import GIB
 
 AT_LOAD = (None, "bitsandbytes", "fp8")
@@ -103,6 +104,7 @@ class Replica:
 
         Raises:
             ConfigError: The model's number of parameters is not known.
+            ModelError: Its config.json is broken.
         """
         config = _over(config, tensor)
         quantization, parameters_b = config.model.quantization, config.model.parameters_b
@@ -119,7 +121,7 @@ class Replica:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
         element_bytes = planned_element_bytes(config)
         guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
-        kv_bytes = _kv_bytes(checkpoint, element_bytes) or guess
+        kv_bytes = kv_bytes_per_token(settings(checkpoint), element_bytes) or guess
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
         own_key = history_key(config, named, Device.cuda)
         replica = cls(config, parameters_b, kv_bytes, place, own_key, weights, tensor)
@@ -186,9 +188,7 @@ class Replica:
 
     def running(self, demand: Demand, requests: int) -> int:
         """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""
-        running = demand.batch_size or default_batch(self.place)
-        bound = self.config.engine.args.get("max_num_seqs")
-        running = min(running, bound) if isinstance(bound, int) and bound > 0 else running
+        running = most_at_once(self.config.engine, demand.batch_size or default_batch(self.place))
         room = self.kv_tokens()
         if room is not None:
             running = min(running, int(room // demand.held))
@@ -226,11 +226,3 @@ def default_batch(place: Place) -> int:
 def _over(config: Config, tensor: int) -> Config:
     """The settings with another tensor parallel size."""
     return replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
-
-
-def _kv_bytes(checkpoint: Checkpoint | None, element_bytes: int) -> int | None:
-    """Bytes of a token in the KV cache by those of a number; None where the checkpoint is not at hand, or is broken."""
-    try:
-        return kv_bytes_per_token(settings(checkpoint), element_bytes)
-    except ModelError:
-        return None
