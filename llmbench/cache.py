@@ -25,9 +25,7 @@ def main(arguments: Sequence[str] | None) -> None:
         "of vLLM load in place of quantising a checkpoint.",
     )
     parser.add_argument("--clear", action="store_true", help="drop every answer")
-    parser.add_argument(
-        "--clear-copies", action="store_true", help="remove every copy that no engine has loaded"
-    )
+    parser.add_argument("--clear-copies", action="store_true", help="remove every copy of quantised weights")
     parser.add_argument("action", nargs="?", choices=["quantize"], help="make a copy of a model's weights")
     parser.add_argument(
         "settings",
@@ -46,7 +44,7 @@ def main(arguments: Sequence[str] | None) -> None:
 
 
 def _copies(*, clear: bool) -> None:
-    """Shows the copies of quantised weights, without those that can be removed where that is asked for."""
+    """Shows the copies of quantised weights, or removes them where that is asked for."""
     if clear:
         weights_copy.clear()
     for copy in weights_copy.copies():

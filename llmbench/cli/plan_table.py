@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from llmbench.cli.plan_lengths import BenchmarkLengths
-from llmbench.engine.vllm.forecast.calibration import Source
 from llmbench.engine.vllm.forecast.forecast import WORTH, Forecast
-from llmbench.engine.vllm.forecast.rates import H100, TENSOR_SPEED
+from llmbench.engine.vllm.forecast.rates import H100, TENSOR_SPEED, Source
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import NONE, count, joules, listed, memory, number, percent, seconds
 

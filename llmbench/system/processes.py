@@ -25,15 +25,8 @@ PR_SET_PDEATHSIG = 1
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """This process's environment with these variables inside, and as it was before afterwards."""
-    with restored(tuple(variables)):
-        os.environ.update(variables)
-        yield
-
-
-@contextmanager
-def restored(names: Sequence[str]) -> Iterator[None]:
-    """Whatever is done inside to these environment variables, afterwards they are as before."""
-    before = {name: os.environ.get(name) for name in names}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

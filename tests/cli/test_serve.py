@@ -99,8 +99,8 @@ def test_a_server_that_hears_nothing_is_killed(tmp_path: Path, monkeypatch: pyte
     start = serve_command(config, checkpoint, "127.0.0.1", port)
     with ServerProcess(start, tmp_path / "log") as process:
         process.wait_until_ready("127.0.0.1", port, lambda: None)
-        family = descendants(process._running())  # type: ignore[arg-type]
-    assert process._running().returncode == -signal.SIGKILL
+        family = descendants(process._process)  # type: ignore[arg-type]
+    assert process._process.returncode == -signal.SIGKILL
     all_end(family)
 
 

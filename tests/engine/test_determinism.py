@@ -169,19 +169,16 @@ def test_replicas_on_unlike_gpus_are_refused() -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
-    """What a stand-in for vLLM finds in the environment at its import. It writes there too, as vLLM does."""
+    """What a stand-in for vLLM finds in the environment at its import."""
     found: dict[str, str | None] = {}
 
     def stand_in(name: str) -> SimpleNamespace:
         if name == "vllm":
             found.update({each: os.environ.get(each) for each in (INVARIANT, SAMPLER)})
             monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
-            if found[INVARIANT] == "1":
-                os.environ["NCCL_ALGO"] = "allreduce:tree"
-                os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
         return SimpleNamespace(LLM=None)
 
-    for name in (INVARIANT, SAMPLER, "NCCL_ALGO", "CUBLAS_WORKSPACE_CONFIG"):
+    for name in (INVARIANT, SAMPLER):
         monkeypatch.delenv(name, raising=False)
     for name in [each for each in sys.modules if each.partition(".")[0] == "vllm"]:
         monkeypatch.delitem(sys.modules, name)
@@ -195,7 +192,6 @@ def test_vllm_finds_the_environment_at_its_import_and_a_program_has_its_own_back
     seen: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SAMPLER, "1")
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = dict(os.environ)
     made = Package(compose(list(ON)), Device.cuda)
     made.load(CHECKPOINT)

@@ -111,14 +111,6 @@ def test_a_server_is_not_told() -> None:
     ("said", "sentence"),
     [
         (
-            "FP8 KV cache is unsupported in CPU_ATTN",
-            "model.kv_cache_dtype=fp8 is refused by this vLLM on this CPU (FP8 KV cache is unsupported in CPU_ATTN); leave it out.",
-        ),
-        (
-            "FP8 KV cache on CPU requires x86 with AVX-512 or AMX.",
-            "model.kv_cache_dtype=fp8 is refused by this vLLM on this CPU (FP8 KV cache on CPU requires x86 with AVX-512 or AMX); leave it out.",
-        ),
-        (
             "Selected backend AttentionBackendEnum.FLASH_ATTN is not valid for this configuration. Reason: ['kv_cache_dtype not supported']",
             (
                 "vLLM's attention backend FLASH_ATTN does not fit this GPU and these settings ('kv_cache_dtype not supported'); set "

@@ -12,7 +12,6 @@ import pytest
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import engine as vllm_engine
-from llmbench.engine.vllm import kv_memory
 from llmbench.engine.vllm.engine import VllmEngine
 from llmbench.engine.vllm.kv_memory import MARGIN_BYTES, MOST_AGE_S, KvMemory
 from llmbench.engine.vllm.processes import EngineProcesses
@@ -105,9 +104,6 @@ def test_another_gpu_driver_version_or_model_measures(
     with monkeypatch.context() as patch:
         patch.setattr(hardware, "distribution", lambda name: f"{name} 99")
         assert remembered(checkpoint) is None
-    with monkeypatch.context() as patch:
-        patch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-        assert remembered(checkpoint) is None
     assert remembered(checkpoint) == SIZE
     Path(str(checkpoint.folder), "config.json").write_text('{"hidden_size": 128}')
     assert remembered(checkpoint) is None
@@ -172,13 +168,6 @@ def test_what_was_not_measured_is_not_remembered(checkpoint: Checkpoint) -> None
     learn(checkpoint)
     learn(checkpoint, SIZE // 2)  # vLLM gives back what it was given
     assert remembered(checkpoint) == SIZE
-
-
-def test_the_newest_files_are_kept(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kv_memory, "MOST_FILES", 2)
-    for size in range(5):
-        recalled(checkpoint, max_num_seqs=size).learn(SIZE)
-    assert len(list(file_of(learn(checkpoint)).parent.glob("*.json"))) == 2
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing(checkpoint: Checkpoint, gpu: Path) -> None:

@@ -1,6 +1,5 @@
 """Up to how many requests tokens are drafted, and what vLLM is given for it. That it works is tested with a real engine in test_vllm.py."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +48,6 @@ def test_what_the_second_drafts_is_limited_by_vllms_own_schedule() -> None:
         "speculative_config": EAGLE | schedule,
         "scheduler_cls": SCHEDULER,
     }
-
-
-@pytest.mark.parametrize("name", ["scheduler_cls", "additional_config"])
-def test_the_users_own_scheduler_limits_for_itself(name: str) -> None:
-    own = replace(engine(NGRAM), args={name: "mine"})
-    assert drafting_limit(own) is None
-    assert "additional_config" not in arguments(own, 128)
-    assert drafting_limit(replace(own, speculative=EAGLE)) == 16  # vLLM's own schedule limits it
 
 
 @pytest.mark.parametrize("tokens", ["0", "-1", "1.5", "true", "many"])

@@ -78,11 +78,11 @@ def test_what_cannot_run_here_is_refused_before_loading(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["engine.replicas=2"], r"engine\.replicas=2 needs 2 GPUs, and 1 GPU is visible here"),
-        (["engine.tensor_parallel_size=2"], r"engine\.tensor_parallel_size=2 needs 2 GPUs"),
+        (["engine.replicas=2"], r"engine\.replicas=2 .* needs 2 GPUs, more than the 1 visible here"),
+        (["engine.tensor_parallel_size=2"], r"engine\.tensor_parallel_size=2 .* needs 2 GPUs"),
         (
             ["engine.replicas=2", "engine.tensor_parallel_size=2", "engine.pipeline_parallel_size=3"],
-            r"replicas=2 with engine\.tensor_parallel_size=2 with engine\.pipeline_parallel_size=3 needs 12 GPUs",
+            r"replicas=2 with engine\.tensor_parallel_size=2 and engine\.pipeline_parallel_size=3 needs 12 GPUs",
         ),
     ],
 )
@@ -113,12 +113,6 @@ def test_a_local_checkpoints_own_size_counts(on: Machine, smollm2: Path) -> None
     checks.check_machine(compose(["model=qwen14b", f"model.path={smollm2}"]))
 
 
-def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) -> None:
-    on(gpu=False, cpu_build=True, torch="2.13.0+cpu", torchvision="0.28.0")
-    with pytest.raises(EngineError, match="pip uninstall -y torchvision"):
-        checks.check_machine(compose([]))
-
-
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
@@ -135,7 +129,6 @@ def test_packages_that_break_the_cpu_build_are_named_with_the_cure(on: Machine) 
             "model.max_length=8192",
         ),
         ("EngineArgs.__init__() got an unexpected keyword argument 'foo'", "engine.args.foo"),
-        ("Unknown quantization method: 5bit. Must be one of", "model.quantization=5bit"),
         (
             "Weights only load failed. Set it to False.",
             "are a pickle that is broken or holds more than tensors",

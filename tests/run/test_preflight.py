@@ -293,11 +293,3 @@ def test_a_method_that_cannot_be_limited_is_named_as_such() -> None:
     unlimited = compose(["engine.speculative={method: ngram_gpu, num_speculative_tokens: 5}"])
     (sentence,) = preflight.drafts_for_many(unlimited, 128)
     assert "engine.speculative_max_running has no effect on method=ngram_gpu" in sentence
-
-
-def test_an_own_scheduler_is_said_to_draft_for_all() -> None:
-    own = compose([NGRAMS, "engine.args={scheduler_cls: mine}"])
-    (sentence,) = preflight.drafts_for_many(own, 128)
-    assert sentence.endswith(
-        "engine.speculative_max_running has no effect beside engine.args.scheduler_cls; leave that out."
-    )

@@ -13,9 +13,8 @@ runs without them and takes about three times as long (eager against graphs in B
 a few idle places."""
 WATERMARK = 0.05
 """Share of the KV cache that vLLM keeps free for what runs when it admits a request (its setting in 0.26 and later; its default is 0). vLLM admits
-as long as a prompt fits now, and interrupts the last admitted when the others grow: their tokens are computed again. A simulation of long outputs
-that a KV cache could not hold all at once took 5 to 11% less time with 0.05, and 0.02 to 0.1 gained nearly as much (BENCHMARKS.md); on a GB200 vLLM's authors measured
-5% (github.com/vllm-project/vllm/pull/44594). Foreseeing the length of each answer gained no more in the simulation, so nothing here does."""
+as long as a prompt fits now, and interrupts the last admitted when the others grow: their tokens are computed again. In a simulation of long
+outputs 0.05 took 5 to 11% less time (BENCHMARKS.md); on a GB200 vLLM's authors measured 5% (github.com/vllm-project/vllm/pull/44594)."""
 
 
 @dataclass(slots=True)

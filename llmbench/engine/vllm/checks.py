@@ -13,11 +13,9 @@ from llmbench.config.schema import AUTO, Config
 from llmbench.engine.checkpoint_files import weights_bytes
 from llmbench.engine.memory import kv_bytes_per_token
 from llmbench.engine.vllm import determinism, versions
-from llmbench.engine.vllm.errors import TORCH_EXTRAS
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
-from llmbench.system.number_format import count
 
 CPU_KV_CACHE_BYTES = (256 << 20, 1 << 30)
 """Bounds of the KV cache on a CPU, where vLLM's own share of the memory is often more than is free."""
@@ -31,8 +29,8 @@ def check_machine(config: Config) -> None:
     """Refuses, before anything is loaded, what cannot run here.
 
     Raises:
-        EngineError: No vLLM, no GPU where one is wanted, packages that keep vLLM from importing, 4-bit weights beside
-            float32, or no batch-invariant kernels where they are asked for.
+        EngineError: No vLLM, no GPU where one is wanted, 4-bit weights beside float32, or no batch-invariant kernels where
+            they are asked for.
     """
     if (config.model.quantization, config.model.dtype) == ("bitsandbytes", "float32"):
         # its BitsAndBytesLinearMethod counts float32's bytes as weights in a byte: 4, where 2 are packed
@@ -71,7 +69,6 @@ def check_machine(config: Config) -> None:
             "use model=smollm2, or engine.device=cpu to run it on the CPU all the same."
         )
     determinism.check_device(config, device)
-    _check_torch_extras(device)
 
 
 def _check_gpus(engine: EngineConfig) -> None:
@@ -79,23 +76,15 @@ def _check_gpus(engine: EngineConfig) -> None:
     replicas = 1 if engine.replicas == AUTO else int(engine.replicas)
     needed, found = replicas * engine.gpus_each, len(hardware.gpus())
     if needed > found:
-        asked = [f"engine.replicas={replicas}"] if replicas > 1 else []
-        asked += [
-            f"engine.{name}={value}"
-            for name in ("tensor_parallel_size", "pipeline_parallel_size")
-            if (value := getattr(engine, name)) > 1
-        ]
         raise EngineError(
-            f"{' with '.join(asked)} needs {needed} GPUs, and {count(found, 'GPU')} "
-            f"{'is' if found == 1 else 'are'} visible here; lower it, or set engine.ray_address to use a cluster."
+            f"engine.replicas={replicas} with engine.tensor_parallel_size={engine.tensor_parallel_size} and engine.pipeline_parallel_size="
+            f"{engine.pipeline_parallel_size} needs {needed} GPUs, more than the {found} visible here; lower one, or set engine.ray_address "
+            "to use a cluster."
         )
 
 
 def cpu_kv_cache_bytes(workload: Workload, batch_size: int, model: Mapping[str, Any]) -> int:
-    """What the requests that run at once can need, within bounds and a sixteenth of the memory that is available.
-
-    Every gigabyte takes a second and a half to make ready on two cores; 1 GiB holds 46,000 tokens of SmolLM2-135M.
-    """
+    """What the requests that run at once can need, within bounds and a sixteenth of the memory that is available."""
     low, high = CPU_KV_CACHE_BYTES
     high = max(low, min(high, psutil.virtual_memory().available // 16))
     per_token = kv_bytes_per_token(model)
@@ -109,18 +98,6 @@ def billions_of_parameters(config: Config) -> float:
     if config.model.path is not None:
         return weights_bytes(Path(config.model.path).expanduser()) / 2e9
     return config.model.parameters_b or 0.0
-
-
-def _check_torch_extras(device: Device) -> None:
-    """Pip resolves builds of these that cannot be imported beside the CPU build of torch, and transformers then fails."""
-    torch = hardware.distribution("torch") or ""
-    if device is not Device.cpu or not torch.endswith("+cpu"):
-        return
-    unfit = [name for name in TORCH_EXTRAS if not (hardware.distribution(name) or "+cpu").endswith("+cpu")]
-    if unfit:
-        raise EngineError(
-            f"{', '.join(unfit)} cannot be imported beside torch {torch}; run: pip uninstall -y {' '.join(unfit)}."
-        )
 
 
 def pick_device(config: Config) -> Device:

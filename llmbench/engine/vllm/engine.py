@@ -35,7 +35,7 @@ from llmbench.engine.vllm.package import Package
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
 from llmbench.engine.vllm.scoring import Scoring
 from llmbench.engine.vllm.startup import plan_startup
-from llmbench.engine.vllm.weights_copy import Use, as_checkpoint, in_place_of, offer
+from llmbench.engine.vllm.weights_copy import Copy, as_checkpoint, in_place_of
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, clear_traceback
 from llmbench.records import Completion, Request
@@ -64,7 +64,7 @@ class VllmEngine:
         self._device = pick_device(config)
         self._package = Package(config, self._device)
         self._loading: Loading | None = None
-        self._copy: Use | None = None  # loaded in the checkpoint's place
+        self._copy: Copy | None = None  # loaded in the checkpoint's place
         self._llm: Any = None
         self._lora: Any = None  # vLLM's request for the adapter
         self._processes = EngineProcesses()
@@ -81,7 +81,7 @@ class VllmEngine:
     @property
     def _source(self) -> Checkpoint:
         """What is loaded: a copy of the checkpoint with its weights quantised, or the checkpoint itself."""
-        return self._checkpoint if self._copy is None else as_checkpoint(self._copy.copy.folder)
+        return self._checkpoint if self._copy is None else as_checkpoint(self._copy.folder)
 
     def preferred_batch_size(self, workload: Workload) -> int:
         """`batch_size`, else the smaller of the requests at hand and vLLM's own default; at most `engine.args.max_num_seqs`."""
@@ -101,8 +101,6 @@ class VllmEngine:
         memory = KvMemory.of(self._config, self._source, arguments, free_bytes)
         self._loading = Loading(plan, log_begins, free_bytes, only_greedy, memory)
         notice(plan.announcement(*loading.particulars(arguments, from_copy=self._copy is not None)))
-        if self._copy is None and (sentence := offer(self._config, self._checkpoint, self._device)):
-            notice(sentence)
         try:
             with (
                 # the worker need not warm up what sampling would use
@@ -158,8 +156,6 @@ class VllmEngine:
         vLLM would read its own from the same files and copy it twice, which takes longer than reading the weights of a small model.
         """
         self._tokenizer = tokenizer
-        if internals.has_tokenizer(self._llm):  # engine.args asked for vLLM's own
-            return
         if not isinstance(tokenizer, HubTokenizer):
             raise EngineError("engine=vllm needs the model's own tokenizer.")
         internals.set_tokenizer(self._llm, tokenizer.hub)
@@ -181,8 +177,6 @@ class VllmEngine:
     def _forget(self) -> None:
         """Drops every reference to vLLM's objects and has their memory returned."""
         self._llm = self._lora = self._tokenizer = None
-        if self._copy is not None:
-            self._copy.lock.close()
         self._package.restore()
 
     @property
@@ -280,7 +274,7 @@ class VllmEngine:
             device=self._device.value,
             quantization=settled.quantization,
             dtype=settled.dtype,
-            attention_backend=self._loading.attention_backend,
+            attention_backend=facts.get("attention_backend"),
             batch_invariant=ProcessMode.invariant,
             startup=plan.startup.value,
             startup_reason=plan.reason,
@@ -289,7 +283,7 @@ class VllmEngine:
             kv_cache_tokens=settled.kv_cache_tokens,
             kv_cache_dtype=settled.kv_cache_dtype,
             kv_cache_remembered=self._loading.kv_memory.remembered is not None,
-            weights_copy=None if self._copy is None else self._copy.copy.digest,
+            weights_copy=None if self._copy is None else self._copy.digest,
             **reads(settled, facts.get("weights_bytes"), self._config.engine.gpus_each),
             **counted(metrics.counters(self._llm), self._job.counters),
             loads=loads,

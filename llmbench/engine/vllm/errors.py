@@ -1,7 +1,7 @@
 """What vLLM says when it cannot start, turned into one sentence with the setting that would help; the log has its own words."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmbench.config.schema import Config
@@ -50,8 +50,10 @@ def known_cause(text: str, config: Config) -> str | None:
     A log's ordinary lines are left out: one of them names every setting, whatever went wrong.
     """
     text = messages.ORDINARY_LINE.sub("", text)
-    found = ((re.search(pattern, text), explain) for pattern, explain in _CAUSES)
-    return next((explain(match, config) for match, explain in found if match), None)
+    model = config.model
+    less = max(0.1, round(model.gpu_memory_utilization - 0.1, 2))
+    found = ((re.search(pattern, text), sentence) for pattern, sentence in _CAUSES.items())
+    return next((said.format(match=match, model=model, less=less) for match, said in found if match), None)
 
 
 def _telling_line(text: str) -> str:
@@ -62,12 +64,7 @@ def _telling_line(text: str) -> str:
     if invalid:
         return shortened(f"{invalid[1]}.{invalid[2]}: {invalid[3]}")
     value_error = re.search(r"Value error, (.+?)(?: \[type=|\n|$)", text)
-    line = (
-        value_error[1]
-        if value_error
-        else next((each.strip() for each in text.splitlines() if each.strip()), "")
-    )
-    return shortened(line.rstrip("."))
+    return shortened((value_error[1] if value_error else text.strip().partition("\n")[0]).rstrip(". "))
 
 
 def step_error(
@@ -157,86 +154,22 @@ def _shortage(text: str, causes: Sequence[BaseException]) -> Shortage | None:
     return Shortage(messages.call_under_way(text, causes), needs_new_process=True)
 
 
-def _less(config: Config) -> float:
-    return max(0.1, round(config.model.gpu_memory_utilization - 0.1, 2))
-
-
-_CAUSES: tuple[tuple[str, Callable[[re.Match[str], Config], str]], ...] = (
-    (REFUSED_PICKLE, lambda _, config: pickle_refused(config.model.name)),
-    (
-        NO_KERNELS,
-        lambda *_: (
-            "vLLM's compiled part cannot be loaded, perhaps for want of a system library: its build for CPUs needs libnuma "
-            "(Debian: apt-get install libnuma1; Fedora: dnf install numactl-libs)."
-        ),
-    ),
-    (
-        messages.FREE_MEMORY,
-        lambda _, config: (
-            "Less GPU memory is free than model.gpu_memory_utilization="
-            f"{config.model.gpu_memory_utilization} asks for; end what else runs on the GPU, or set "
-            f"model.gpu_memory_utilization={_less(config)}."
-        ),
-    ),
-    (
-        messages.NO_CACHE_BLOCKS,
-        lambda _, config: (
-            f"The weights of {config.model.name} leave no memory for the KV cache; use model.quantization=bitsandbytes, "
-            "a smaller model, or a higher model.gpu_memory_utilization."
-        ),
-    ),
-    (
-        messages.FITTING_LENGTH,
-        lambda match, config: (
-            f"The KV cache has no room for one sequence of model.max_length={config.model.max_length}; "
-            f"set model.max_length={match.group(1)}."
-        ),
-    ),
-    (
-        EXHAUSTED,
-        lambda _, config: (
-            f"The GPU ran out of memory while loading; set model.gpu_memory_utilization={_less(config)} "
-            "or a smaller batch_size."
-        ),
-    ),
-    (
-        messages.DERIVED_LENGTH,
-        lambda match, config: (
-            f"model.max_length={config.model.max_length} is more than the model's context; "
-            f"set model.max_length={match.group(1)}."
-        ),
-    ),
-    (
-        r"trust_remote_code|contains custom code",
-        lambda _, config: needs_code(config.model.name),
-    ),
-    (
-        rf"{messages.UNKNOWN_ARCHITECTURE}|Transformers does not recognize this architecture|model type `(\w+)`",
-        lambda match, config: (
-            f"This vLLM does not know the architecture of {config.model.name} ({(match[1] or match[2] or 'see config.json').strip('[]')}); "
-            "use a newer vLLM, or engine=transformers where transformers knows it."
-        ),
-    ),
-    (
-        r"unexpected keyword argument '(\w+)'",
-        lambda match, _: f"engine.args.{match.group(1)} is not an argument of this vLLM.",
-    ),
-    (
-        messages.UNKNOWN_QUANTIZATION,
-        lambda match, _: f"model.quantization={match.group(1)} is not a quantization that this vLLM knows.",
-    ),
-    (
-        messages.CPU_CACHE,
-        lambda match, config: (
-            f"model.kv_cache_dtype={config.model.kv_cache_dtype} is refused by this vLLM on this CPU ({match[0].strip().rstrip('.')}); "
-            "leave it out."
-        ),
-    ),
-    (
-        messages.UNFIT_BACKEND,
-        lambda match, _: (
-            f"vLLM's attention backend {match[1]} does not fit this GPU and these settings ({match[2].strip(' []')}); set "
-            "model.attention_backend=null, and vLLM chooses one that does."
-        ),
-    ),
-)
+_CAUSES = {
+    REFUSED_PICKLE: pickle_refused("{model.name}"),
+    NO_KERNELS: "vLLM's compiled part cannot be loaded, perhaps for want of a system library: its build for CPUs needs libnuma "
+    "(Debian: apt-get install libnuma1; Fedora: dnf install numactl-libs).",
+    messages.FREE_MEMORY: "Less GPU memory is free than model.gpu_memory_utilization={model.gpu_memory_utilization} asks for; end what else "
+    "runs on the GPU, or set model.gpu_memory_utilization={less}.",
+    messages.NO_CACHE_BLOCKS: "The weights of {model.name} leave no memory for the KV cache; use model.quantization=bitsandbytes, a smaller "
+    "model, or a higher model.gpu_memory_utilization.",
+    messages.FITTING_LENGTH: "The KV cache has no room for one sequence of model.max_length={model.max_length}; set model.max_length={match[1]}.",
+    EXHAUSTED: "The GPU ran out of memory while loading; set model.gpu_memory_utilization={less} or a smaller batch_size.",
+    messages.DERIVED_LENGTH: "model.max_length={model.max_length} is more than the model's context; set model.max_length={match[1]}.",
+    r"trust_remote_code|contains custom code": needs_code("{model.name}"),
+    rf"{messages.UNKNOWN_ARCHITECTURE}|Transformers does not recognize this architecture|model type `\w+`": "This vLLM does not know the "
+    "architecture of {model.name} ({match[0]}); use a newer vLLM, or engine=transformers where transformers knows it.",
+    r"unexpected keyword argument '(\w+)'": "engine.args.{match[1]} is not an argument of this vLLM.",
+    messages.UNFIT_BACKEND: "vLLM's attention backend {match[1]} does not fit this GPU and these settings ({match[2]}); set "
+    "model.attention_backend=null, and vLLM chooses one that does.",
+}
+"""A sentence for each of vLLM's failures with a known way out, by what it writes, in the order in which they are looked for."""

@@ -6,11 +6,10 @@ from typing import Any
 
 from llmbench.engine.memory import cache_element_bytes, kv_bytes_per_token, step_weights_bytes
 from llmbench.engine.vllm.internals.engine import Settled, scheduler_load
-from llmbench.engine.vllm.internals.metrics import current_values
+from llmbench.engine.vllm.internals.metrics import GAUGES, current_values
 from llmbench.telemetry.engine_report import Speculation
 from llmbench.telemetry.records import EngineState
 
-GAUGES = ("running", "waiting", "kv_cache_use")
 COUNTERS = ("preemptions", "prefix_cache_hits", "generated_tokens")
 
 
@@ -36,15 +35,13 @@ def scheduler_state(llm: Any, before: Mapping[str, float], given: int) -> Engine
     Those of an earlier run's last step are not shown: while they count nothing though requests were given, they are unknown.
     """
     values = current_values()
-    state = {name: values.get(name) for name in GAUGES}
+    state = {name: values.get(name) for name in GAUGES.values()}
     for name in COUNTERS:
         state[name] = values[name] - before.get(name, 0) if name in values else None
     load = scheduler_load(llm)
-    if load is not None:
-        state |= {"running": load.running, "waiting": load.waiting, "kv_cache_use": load.kv_cache_use}
-    elif given and not state["running"] and not state["waiting"]:
+    if not load and given and not state["running"] and not state["waiting"]:
         state["running"] = state["waiting"] = None
-    return EngineState(**state)
+    return EngineState(**state | load)
 
 
 def reads(settled: Settled, weights_bytes: int | None, gpus: int) -> dict[str, Any]:

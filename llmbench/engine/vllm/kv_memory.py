@@ -4,14 +4,10 @@ vLLM measures at each start what weights and the largest batch take, and gives t
 same settings and versions, that comes to the same size, and with `kv_cache_memory_bytes` vLLM leaves out most of the measuring. A size is used
 only where at least as much memory is free as before. Should memory run out all the same, the size is forgotten, and the engine is loaded as if
 there had been none (`run.oom_recovery`). The sizes are in the cache folder, in `kv_cache`, a small file each, shared by all runs of a user.
-
-vLLM can do likewise (`VLLM_ENABLE_STARTUP_PLAN`, vllm/v1/worker/startup_plan.py, since 0.26), but it gives the cache another size than it measured,
-and the same one again after memory ran out.
 """
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,8 +27,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = "kv_cache"
 SETTING = "kv_cache_memory_bytes"
-MOST_FILES = 200
-"""The newest files are kept."""
 MOST_AGE_S = 7 * 86400
 """A size is measured anew after a week: what another process took while vLLM measured is missing from it."""
 MARGIN_BYTES = 64 << 20
@@ -42,15 +36,6 @@ PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_siz
 BESIDE = ("model", "revision", "seed", "use_tqdm_on_load", "worker_cls")
 """Arguments that do not decide the size; of the model its config.json and the size of its files do."""
 PACKAGES = ("vllm", "torch", "transformers", "bitsandbytes", "flashinfer-python")
-ENVIRONMENT = (
-    "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "VLLM_ATTENTION_BACKEND",
-    "VLLM_BATCH_INVARIANT",
-    "VLLM_FLASH_ATTN_VERSION",
-    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS",
-    "VLLM_USE_V2_MODEL_RUNNER",
-)
 NOT_TO_BLAME = ("free", "weights")
 """Shortages of memory that come before there is a KV cache."""
 
@@ -83,7 +68,6 @@ class KvMemory:
         parts = {
             "gpu": [gpu.name, gpu.total_bytes, gpu.driver],
             "versions": {name: hardware.distribution(name) for name in PACKAGES},
-            "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
             "model": settings(checkpoint),
             "weights_bytes": weights_bytes(Path(checkpoint.folder)) if checkpoint.folder else 0,
             "arguments": {name: value for name, value in arguments.items() if name not in BESIDE},
@@ -110,7 +94,6 @@ class KvMemory:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             files.replace(self.file, (orjson.dumps(known),), shared=True)
-            files.keep_newest(self.file.parent, MOST_FILES)
         except OSError as error:
             log.debug("the size of the KV cache cannot be remembered: %s", error)
 

@@ -62,14 +62,6 @@ class Loading:
         self.parts = {"config": created - begun} | {name: seconds.get(name) for name in PARTS}
         self.parts["other"] = until - created - sum(seconds.values())
 
-    @property
-    def attention_backend(self) -> str | None:
-        """The attention backends' names, with FlashAttention's version."""
-        names, version = self.facts.get("attention_backends"), self.facts.get("flash_attention")
-        if not names:
-            return None
-        return "+".join(names) + (f" (FlashAttention {version})" if version else "")
-
 
 def worker_facts(llm: Any) -> dict[str, Any]:  # noqa: ANN401 - vLLM's class
     """What the worker says of itself; empty where it cannot be asked."""

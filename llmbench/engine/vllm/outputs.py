@@ -6,6 +6,8 @@ from typing import Any
 from llmbench.engine.vllm.internals.engine import Stamps
 from llmbench.records import Completion, FinishReason, Request, Sampling, Timing
 
+REASONS = {"length": FinishReason.LENGTH, "stop": FinishReason.STOP}
+
 
 def sampling_params(vllm: Any, sampling: Sampling, *, skip_special_tokens: bool) -> Any:  # noqa: ANN401 - vLLM's module and class
     """How vLLM is to sample; the whole text comes at the end."""
@@ -53,19 +55,13 @@ def completion(
         output_tokens=len(ids),
         prompt_tokens=len(request.prompt_ids),
         cached_tokens=output.num_cached_tokens or 0,
-        finish_reason=_finish_reason(made.finish_reason, stop),
+        finish_reason=FinishReason.STOP_STRING
+        if stop
+        else REASONS.get(made.finish_reason, FinishReason.ABORT),
         stop_string=stop,
         timing=timing(stamps, len(ids), free_since),
         error=None if made.finish_reason in ("stop", "length") else f"vLLM ended it: {made.finish_reason}",
     )
-
-
-def _finish_reason(reason: str | None, stop: str | None) -> FinishReason:
-    if reason == "length":
-        return FinishReason.LENGTH
-    if reason == "stop":
-        return FinishReason.STOP if stop is None else FinishReason.STOP_STRING
-    return FinishReason.ABORT
 
 
 def timing(stamps: Stamps | None, tokens: int, free_since: float) -> Timing | None:

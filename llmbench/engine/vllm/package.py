@@ -18,7 +18,7 @@ from llmbench.engine.vllm.determinism import ProcessMode
 from llmbench.engine.vllm.errors import explain_import
 from llmbench.engine.vllm.internals import process_state
 from llmbench.errors import EngineError
-from llmbench.system.processes import environment, restored
+from llmbench.system.processes import environment
 
 
 def variables(config: Config, device: Device, *, multiprocess: bool) -> dict[str, str]:
@@ -92,8 +92,6 @@ class Package:
         wanted = variables(self._config, self._device, multiprocess=self._config.engine.multiprocess)
         if not self.in_process and process_state.SOCKET_FOLDER not in os.environ:
             wanted[process_state.SOCKET_FOLDER] = self._surroundings.enter_context(socket_folder())
-        if self._config.engine.deterministic:
-            self._surroundings.enter_context(restored(process_state.SET_BY_VLLM))
         self._surroundings.enter_context(environment(wanted))
 
     def restore(self) -> None:

@@ -1,7 +1,6 @@
 """Makes a copy of a checkpoint with its weights quantised (`weights_copy`): written while one engine loads, compared with what another loads."""
 
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from llmbench.engine.vllm.internals.quantized_weights import DIGEST, WRITE_TO
 from llmbench.engine.vllm.weights_copy import Copy
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError, ModelError
-from llmbench.system.number_format import memory
 from llmbench.system.processes import environment
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     Raises:
         ConfigError: A copy cannot stand for what these settings load, or is too much beside the others.
         ModelError: The weights have no fingerprint.
-        EngineError: The model cannot be loaded, the copy not written, another process makes it, or a start from it would hold other weights.
+        EngineError: The model cannot be loaded, the copy not written, or a start from it would hold other weights.
     """
     if not weights_copy.fits(config, checkpoint):
         raise no_copy(checkpoint.name)
@@ -47,12 +45,17 @@ def make_copy(config: Config, checkpoint: Checkpoint, notice: Notice) -> Copy:
     if found is not None and found.whole:
         return found
     try:
-        with weights_copy.being_made(folder):
-            return _made(config, checkpoint, folder, notice)
+        with weights_copy.being_made(folder) as beside:
+            made = _made(config, checkpoint, beside, notice)
+            if weights_copy.place(config, checkpoint, pick_device(config)) != folder:
+                raise EngineError(
+                    f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
+                )
     except OSError as error:
         raise EngineError(
             f"A copy cannot be written to {folder.parent} ({error.strerror or error}); set LLMBENCH_CACHE to another folder."
         ) from error
+    return replace(made, folder=folder)
 
 
 def no_copy(name: str) -> ConfigError:
@@ -68,12 +71,6 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
     # as far as its size is foreseen: it takes so much or more
     needed = weights_on_gpu(weights_bytes(source), weights_copy.QUANTIZATION) or 0
     weights_copy.check_limit(checkpoint.name, needed, most_bytes)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise EngineError(
-            f"The copy takes about {memory(needed)}, and {folder.parent} has {memory(free)} free; make room, or set LLMBENCH_CACHE to "
-            "another folder."
-        )
     notice(f"Quantising the weights of {checkpoint.name} …")
     wanted = _digest(config, checkpoint, {WRITE_TO: str(folder), DIGEST: "1"})
     weights_copy.check_limit(checkpoint.name, weights_bytes(folder), most_bytes)
@@ -84,10 +81,6 @@ def _made(config: Config, checkpoint: Checkpoint, folder: Path, notice: Notice) 
         raise EngineError(
             f"A start from a copy of {checkpoint.name} would hold other weights than one that quantises them, so no copy is kept; "
             "this model is quantised at each start."
-        )
-    if weights_copy.place(config, checkpoint, pick_device(config)) != folder:
-        raise EngineError(
-            f"{checkpoint.name} changed while it was quantised, so no copy is kept; try again when it is as it should be."
         )
     return weights_copy.finish(folder, checkpoint, wanted)
 

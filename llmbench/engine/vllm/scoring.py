@@ -54,14 +54,11 @@ class Scoring:
         self._places |= {part.id: (request.id, place) for place, part in enumerate(parts)}
         return parts
 
-    def question(self, request: Request) -> Request:
-        """Returns the request that a part belongs to."""
-        place = self._places.get(request.id)
-        return request if place is None else self._questions[place[0]].request
-
     def questions(self, requests: Iterable[Request]) -> list[Request]:
         """Returns the requests that parts belong to, each once."""
-        return list({whole.id: whole for whole in map(self.question, requests)}.values())
+        places = self._places
+        wholes = (self._questions[places[r.id][0]].request if r.id in places else r for r in requests)
+        return list({whole.id: whole for whole in wholes}.values())
 
     def clear(self) -> None:
         """Forgets what is unfinished."""

@@ -53,7 +53,8 @@ def served_name(config: Config) -> str:
 
 def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) -> ServeCommand:
     """The command that serves a model. Its only address is `host`, and it speaks no TLS."""
-    device, capacity = pick_device(config), _capacity(config)
+    device = pick_device(config)
+    capacity = most_at_once(config.engine, config.batch_size or DEFAULT_BATCH)
     # What will be asked is not known: the start-up is chosen for a single answer of the full length, which is little for a server.
     length = config.model.max_length
     work = Workload(requests=1, longest=length, output_tokens=length, batch_size=capacity)
@@ -78,11 +79,6 @@ def serve_command(config: Config, checkpoint: Checkpoint, host: str, port: int) 
     environment = variables(config, device, multiprocess=True)
     environment[WORKERS_START] = os.environ.get(WORKERS_START, "spawn")
     return ServeCommand(words, environment, plan, config)
-
-
-def _capacity(config: Config) -> int:
-    """Requests that may run at once: `batch_size`, else vLLM's own bound; at most what `most_at_once` says."""
-    return most_at_once(config.engine, config.batch_size or DEFAULT_BATCH)
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,7 @@ class ServerProcess:
     def __init__(self, command: ServeCommand, log_file: Path) -> None:
         """Starts nothing yet."""
         self._command, self._log = command, log_file
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes]
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class ServerProcess:
         variables = os.environ | self._command.variables | {VARIABLE: str(os.getpid())}
         if SOCKET_FOLDER not in os.environ:
             variables[SOCKET_FOLDER] = self._resources.enter_context(socket_folder())
-        program = [sys.executable, "-m", "llmbench.engine.vllm.run_server", *self._command.arguments]
+        program = [sys.executable, "-m", "llmbench.engine.vllm.internals.serve", *self._command.arguments]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 program,
@@ -80,16 +80,11 @@ class ServerProcess:
         Raises:
             EngineError: It ended.
         """
-        self._running().wait()
+        self._process.wait()
         self._check()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError("the server was not started")
-        return self._process
-
     def _check(self) -> None:
-        status = self._running().poll()
+        status = self._process.poll()
         if status is not None:
             raise EngineError(f"{self._reason(status)}; its log is {self._log}.")
 
@@ -104,7 +99,7 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         """Ends it and all that it has started; what does not end in order is killed."""
-        process = self._running()
+        process = self._process
         members: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             members = psutil.Process(process.pid).children(recursive=True)

@@ -16,16 +16,6 @@ GRAPH_TOKENS = 512
 """The largest CUDA graph for steps with drafts, in tokens; what vLLM captures by itself ends there too (`VllmConfig._set_cudagraph_sizes`)."""
 
 
-OVERRULING = ("scheduler_cls", "additional_config")
-"""Arguments that llmbench limits drafting with where its scheduler does; in `engine.args` they stand in place of its own."""
-
-
-def overruled_by(engine: EngineConfig) -> str | None:
-    """Returns the argument of `engine.args` for which llmbench's scheduler limits nothing; None where there is none."""
-    by_scheduler = engine.speculative.get("method") in BY_SCHEDULER
-    return next((name for name in OVERRULING if by_scheduler and name in engine.args), None)
-
-
 def drafting_limit(engine: EngineConfig) -> int | None:
     """Returns the most requests at once for which tokens are drafted; None where that is not limited.
 
@@ -34,7 +24,7 @@ def drafting_limit(engine: EngineConfig) -> int | None:
     """
     chosen = engine.speculative
     known = chosen.get("method") in (*BY_SCHEDULER, *BY_SCHEDULE) and chosen.get("num_speculative_tokens")
-    limited = known and not chosen.get(SCHEDULE) and overruled_by(engine) is None
+    limited = known and not chosen.get(SCHEDULE)
     return engine.speculative_max_running if limited else None
 
 

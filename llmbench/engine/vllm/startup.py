@@ -44,14 +44,14 @@ class StartupPlan:
         )
 
 
-BatchSize = Callable[[Workload], int]
-"""Requests that run at once in a job."""
-
-
 def plan_startup(
-    config: Config, checkpoint: Checkpoint, device: Device, workload: Workload, batch_size: BatchSize
+    config: Config,
+    checkpoint: Checkpoint,
+    device: Device,
+    workload: Workload,
+    batch_size: Callable[[Workload], int],
 ) -> StartupPlan:
-    """The start-up that `engine.startup` asks for, or that finishes first."""
+    """The start-up that `engine.startup` asks for, or that finishes first; `batch_size` is of the requests that run at once in a job."""
     works = [
         Work(job.requests, batch_size(job), job.output_tokens, job.longest)
         for job in workload.jobs or (workload,)

@@ -7,10 +7,9 @@ replace them. They stand in the cache folder, in `startup.jsonl`, one line a run
 
 import logging
 import math
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Self, TypeVar
@@ -27,10 +26,12 @@ log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 V = TypeVar("V")
+Start = tuple[Startup, str | None]
+"""A start-up, never `auto`, and the compile cache before it: `filled`, `empty`, or None where nothing was compiled."""
 
 FILE = "startup.jsonl"
-KEPT_LINES, MOST_LINES = 200, 1000
-"""The newest lines are read; a file longer than the second is cut to them."""
+KEPT_LINES = 200
+"""The newest lines are read."""
 NEWEST = 5
 """Runs of one kind that a median is taken of."""
 GRAPHS_SAVE_S: Mapping[str | None, float] = {"bitsandbytes": 0.075, None: 0.018, "fp8": 0.025}
@@ -45,8 +46,7 @@ COMPILED_COSTS_S: Mapping[str | None, Mapping[bool, float]] = {
     "fp8": {False: 103.9, True: 21.6},
 }
 """What compiling adds to the start, by weights, with an empty and with a filled compile cache: 78.8 s of loading instead of 23.2 (same table); with
-fp8 the time to score less that of generating, beside vLLM's defaults ("Long outputs on one H100", cold and warm), which is rather too much than too
-little. So 8,192 steps do not pay for it with fp8, and 24,001 do where the cache is filled."""
+fp8 the time to score less that of generating, beside vLLM's defaults ("Long outputs on one H100", cold and warm)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ class HistoryEntry:
     """One run, a line of the history.
 
     Attributes:
-        startup: The start-up it had, never `auto`.
-        compile_cache: `filled` or `empty` before the start; None where nothing was compiled.
+        startup, compile_cache: How it was started, as in `Start`.
         batch_size: Requests that ran at once, at most.
         load_s: Seconds of loading, importing left out.
         generate_s: Seconds of generating.
@@ -109,7 +108,6 @@ class HistoryEntry:
         output_tokens: How many were generated.
         prompt_tokens: How many were read.
         energy_j: Joules of all GPUs while requests ran; None where that was not measured.
-        time: When, in seconds of the epoch.
     """
 
     key: Key
@@ -122,7 +120,11 @@ class HistoryEntry:
     output_tokens: int
     prompt_tokens: int
     energy_j: float | None
-    time: float
+
+    @property
+    def start(self) -> Start:
+        """How it was started."""
+        return self.startup, self.compile_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Measured:
         step_s: Seconds of a decoding step, by start-up and batch size.
     """
 
-    load_s: Mapping[tuple[Startup, str | None], float]
+    load_s: Mapping[Start, float]
     step_s: Mapping[tuple[Startup, int], float]
 
     @classmethod
@@ -142,7 +144,7 @@ class Measured:
         """From a history, oldest first. A key's first run is left out: its weights came from a cold disk, its kernels were compiled."""
         warm = [run for run in history if run.key == key][1:]
         return cls(
-            medians(((run.startup, run.compile_cache), run.load_s) for run in warm),
+            medians((run.start, run.load_s) for run in warm),
             medians(
                 ((run.startup, run.batch_size), run.generate_s / run.steps)
                 for run in warm
@@ -167,9 +169,7 @@ def choose(
     eager, graphs = (Startup.eager, None), (Startup.graphs, None)
     full = (Startup.full, "filled" if compile_cache_filled else "empty")
 
-    def gain(
-        before: tuple[Startup, str | None], after: tuple[Startup, str | None], saves: float, costs: float
-    ) -> tuple[float, float]:
+    def gain(before: Start, after: Start, saves: float, costs: float) -> tuple[float, float]:
         """Seconds that a start-up saves at all steps beside the one before, and those that it costs; where nothing was measured as stated."""
         saved = sum(
             work.steps()
@@ -207,56 +207,28 @@ def history_file() -> Path:
 
 def read_history(path: Path | None = None) -> list[HistoryEntry]:
     """The newest runs, oldest first. Lines that cannot be read are left out; without a file there are none."""
+    entries: list[HistoryEntry] = []
     try:
-        lines = _lines(path or history_file())
-    except FileNotFoundError:
-        return []
+        for line in files.read(path or history_file()).split(b"\n")[-KEPT_LINES - 1 :]:
+            with suppress(TypeError, ValueError):  # empty, torn, or of another version
+                entries.append(decoding.decode(line, HistoryEntry))
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         log.debug("the start-up history cannot be read: %s", error)
-        return []
-    entries = (_entry(line) for line in lines[-KEPT_LINES:])
-    return [entry for entry in entries if entry is not None]
+    return entries
 
 
 def remember(entry: HistoryEntry, path: Path | None = None) -> None:
     """Appends a run to the history in one write, so that processes may do so side by side.
 
-    What cannot be written is logged and forgotten: it costs a choice, nothing else. A file that has grown too long is cut to
-    its newest lines; one that another process appends in that very moment may be lost.
+    What cannot be written is logged and forgotten: it costs a choice, nothing else.
     """
     try:
         file = path or history_file()
         file.parent.mkdir(parents=True, exist_ok=True)
-        _append(file, orjson.dumps(asdict(entry)))
-        lines = _lines(file)
-        if len(lines) > MOST_LINES:
-            files.replace(file, (line + b"\n" for line in lines[-KEPT_LINES:]), shared=True)
+        with file.open("ab", buffering=0) as opened:
+            opened.write(orjson.dumps(asdict(entry)) + b"\n")
     except (OSError, RuntimeError) as error:
         log.debug("the start-up history cannot be written: %s", error)
-
-
-def _append(file: Path, line: bytes) -> None:
-    """Adds a line, and an end to the one before where that has none: its writer died, or is only just writing it."""
-    opened = files.opened_to_add(file)
-    try:
-        os.write(opened, (b"\n" if files.torn(opened) else b"") + line + b"\n")
-    finally:
-        os.close(opened)
-
-
-def _lines(file: Path) -> list[bytes]:
-    return [line for line in files.read(file).split(b"\n") if line.strip()]
-
-
-def _entry(line: bytes) -> HistoryEntry | None:
-    """The run that a line tells of; None where it is torn or of another make."""
-    try:
-        entry = decoding.decode(line, HistoryEntry)
-    except (TypeError, ValueError):  # orjson's error is a ValueError
-        return None
-    amounts = [value for value in astuple(entry) if isinstance(value, int | float)]
-    usable = entry.compile_cache in (None, "filled", "empty") and min(amounts) >= 0
-    return entry if usable else None
 
 
 def observed(
@@ -275,5 +247,4 @@ def observed(
         made.output_tokens,
         took.prompt_tokens,
         took.energy_j,
-        time.time(),
     )

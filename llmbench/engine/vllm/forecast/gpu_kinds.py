@@ -36,11 +36,6 @@ class GpuKind:
         """Its memory in bytes."""
         return round(self.memory_gib * GIB)
 
-    @property
-    def words(self) -> frozenset[str]:
-        """The words of its name, in lower case."""
-        return frozenset(self.name.lower().split())
-
 
 KNOWN = (
     GpuKind("H100", 80, 3350, 989, 700),
@@ -59,12 +54,10 @@ KNOWN = (
     GpuKind("RTX 5090", 32, 1792, 209, 575),
     GpuKind("RTX A6000", 48, 768, 155, 300),
 )
-"""NVIDIA's figures; H100, H200 and A100 are the SXM modules unless the name says otherwise. A100, H100, H200, B200 and L40S agree with
-http://llmbook.apartsin.com/appendices/appendix-g-hardware-compute/section-g.1.html, which gives a B200 192 GB, of which 180 can be used. Bandwidths
-were compared once more on 2026-11-27: A100 in its four forms with https://www.thundercompute.com/blog/nvidia-a100-specs-full-guide, H100, H200, B200,
-A100 and A10 with hardware_spec.md of github.com/citsjtu2020/LLM-Prof, L4 and L40S with https://grokipedia.com/page/NVIDIA_L4_vs_L40S, RTX 4090 and 5090
-with https://fpsbench.com, RTX 3090 with https://www.topcpu.net. The driver of a B200 says 7,672 GB/s (github.com/pytorch/ao/pull/4002), 4% less than
-its data sheet. The rest was not compared with a source."""
+"""NVIDIA's figures; H100, H200 and A100 are the SXM modules unless the name says otherwise, and of a B200's 192 GB 180 can be used. Compared on
+2026-11-27: memories with http://llmbook.apartsin.com/appendices/appendix-g-hardware-compute/section-g.1.html; bandwidths with
+https://www.thundercompute.com/blog/nvidia-a100-specs-full-guide (A100), hardware_spec.md of github.com/citsjtu2020/LLM-Prof (H100, H200, B200, A10),
+https://grokipedia.com/page/NVIDIA_L4_vs_L40S, https://fpsbench.com (RTX 4090, 5090) and https://www.topcpu.net (RTX 3090); the rest with nothing."""
 OTHERS = frozenset({"(mig)", "laptop"})
 """Words in the names of parts of a GPU, and of GPUs of laptops, which are slower than the card of the same name."""
 
@@ -82,9 +75,8 @@ def kind_of(device: str) -> GpuKind | None:
     words = set(re.findall(r"[a-z0-9()]+", device.lower()))
     if words & OTHERS:
         return None
-    return max(
-        (kind for kind in KNOWN if kind.words <= words), key=lambda kind: len(kind.words), default=None
-    )
+    found = [kind for kind in KNOWN if words.issuperset(kind.name.lower().split())]
+    return max(found, key=lambda kind: len(kind.name), default=None)
 
 
 def named(name: str) -> GpuKind:

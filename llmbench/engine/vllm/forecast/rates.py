@@ -6,18 +6,27 @@ and a measured run tells by which factor they are wrong for a model and a machin
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from statistics import median
+from typing import Self
 
 import numpy as np
 
 from llmbench.config.choices import Startup
-from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, GpuKind
+from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, GpuKind, kind_of
 from llmbench.engine.vllm.startup_history import (
     COMPILED_COSTS_S,
     COMPILED_SAVES_S,
     GRAPHS_COST_S,
     GRAPHS_SAVE_S,
+    NEWEST,
+    HistoryEntry,
+    Key,
+    Start,
+    medians,
     of_weights,
 )
 
@@ -67,14 +76,14 @@ class Rates:
         token_s: Seconds of computing one token, of a prompt or an output.
         context_token_s: Seconds in which a step reads the KV cache of one token.
         load_s: Seconds of loading one replica, imports left out.
-        watts: Of one GPU while it generates; None where that is not known.
+        watts: Of one GPU while it generates.
     """
 
     steps: Mapping[int, float]
     token_s: float
     context_token_s: float
     load_s: float
-    watts: float | None
+    watts: float
 
     def step_s(self, running: int, context_tokens: float) -> float:
         """Returns the seconds of a step of so many requests, whose prompts and outputs so far have so many tokens together."""
@@ -91,54 +100,127 @@ class Rates:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What the rates of a model depend on: its parameters in billions, its weights' form, bytes of a token in the KV cache."""
-
-    parameters_b: float
-    quantization: str | None
-    kv_bytes_per_token: int
-
-
-def stated(model: Model, gpu: GpuKind) -> Rates:
-    """Returns the rates of one GPU by the figures of an H100: steps by its memory's bandwidth, computing by its arithmetic."""
-    size, reads = model.parameters_b / MODEL_B, H100.bandwidth_gb_s / gpu.bandwidth_gb_s
-    four_bit = next((name for name in ("awq", "gptq") if (model.quantization or "").startswith(name)), None)
-    weights = model.quantization if model.quantization in STEP_S else "fp8" if four_bit else None
+def stated(parameters_b: float, quantization: str | None, kv_bytes_per_token: int, gpu: GpuKind) -> Rates:
+    """Returns the rates of one GPU for a model by the figures of an H100: steps by its memory's bandwidth, computing by its arithmetic."""
+    size, reads = parameters_b / MODEL_B, H100.bandwidth_gb_s / gpu.bandwidth_gb_s
+    four_bit = next((name for name in ("awq", "gptq") if (quantization or "").startswith(name)), None)
+    weights = quantization if quantization in STEP_S else "fp8" if four_bit else None
     return Rates(
         steps={
             running: max(LEAST_STEP_S, seconds * size * reads) for running, seconds in STEP_S[weights].items()
         },
         token_s=TOKEN_S[four_bit or weights] * size * H100.bf16_tflops / gpu.bf16_tflops,
-        context_token_s=model.kv_bytes_per_token / (gpu.bandwidth_gb_s * 1e9 * KV_SHARE),
-        load_s=LOAD_S + LOAD_S_PER_B * model.parameters_b,
+        context_token_s=kv_bytes_per_token / (gpu.bandwidth_gb_s * 1e9 * KV_SHARE),
+        load_s=LOAD_S + LOAD_S_PER_B * parameters_b,
         watts=POWER_SHARE * gpu.power_w,
     )
 
 
-def spread(rates: Rates, gpus: tuple[int, int], before: tuple[int, int] = (1, 1)) -> Rates:
-    """Returns the rates of a replica over other GPUs than before; each pair is the tensor and the pipeline parallel size."""
-    more_s = PARALLEL_LOAD_S * ((math.prod(gpus) > 1) - (math.prod(before) > 1))
-    changed = rates.times(_speed(*before) / _speed(*gpus))
-    return replace(changed, load_s=max(0.0, rates.load_s + more_s))
-
-
-def _speed(tensor: int, pipeline: int) -> float:
-    """How many times as fast as one GPU so many are."""
+def adjusted(rates: Rates, start: Start, quantization: str | None, tensor: int, pipeline: int) -> Rates:
+    """Returns rates of one GPU with CUDA graphs, made those of several GPUs with another start."""
     speed: float = TENSOR_SPEED ** math.log2(tensor) * PIPELINE_SPEED ** math.log2(pipeline)
-    return speed
-
-
-def with_startup(rates: Rates, startup: tuple[Startup, str | None], quantization: str | None) -> Rates:
-    """Returns rates with CUDA graphs, made those of another start-up; it goes with the compile cache before it, as in `HistoryEntry`."""
     saved, compiled = (of_weights(table, quantization) for table in (GRAPHS_SAVE_S, COMPILED_SAVES_S))
-    more_s = {Startup.eager: saved, Startup.full: -compiled}.get(startup[0], 0.0)
-    load_s = rates.load_s + load_more(startup, quantization)
-    return replace(rates.times(1, more_s), load_s=max(0.0, load_s))
+    more_s = {Startup.eager: saved, Startup.full: -compiled}.get(start[0], 0.0)
+    load_s = rates.load_s + load_more(start, quantization, tensor * pipeline)
+    return replace(rates.times(1 / speed, more_s), load_s=max(0.0, load_s))
 
 
-def load_more(startup: tuple[Startup, str | None], quantization: str | None) -> float:
-    """Returns the seconds that loading takes more than with CUDA graphs."""
-    how, compile_cache = startup
+def load_more(start: Start, quantization: str | None, gpus: int) -> float:
+    """Returns the seconds that loading takes more than with CUDA graphs on one GPU."""
+    how, compile_cache = start
     compiled = of_weights(COMPILED_COSTS_S, quantization)[compile_cache == "filled"]
-    return {Startup.eager: -GRAPHS_COST_S, Startup.full: compiled}.get(how, 0.0)
+    more_s = {Startup.eager: -GRAPHS_COST_S, Startup.full: compiled}.get(how, 0.0)
+    return more_s + (PARALLEL_LOAD_S if gpus > 1 else 0.0)
+
+
+WARM_SHARE = 0.65
+"""Of a first load a warm one takes so much: 12.8 s of 19.6 (BENCHMARKS.md, time to score)."""
+
+
+class Source(StrEnum):
+    """Where rates come from."""
+
+    HERE = "measured on this machine"
+    KIND = "measured on a machine of this kind"
+    STATED = "stated constants"
+
+
+def matching(history: Sequence[HistoryEntry], key: Key, gpu: GpuKind) -> list[HistoryEntry]:
+    """Returns the runs of a history that tell most of a key, of one key: its own, else the newest of that model on as many such GPUs."""
+
+    def shared(one: Key, kind: GpuKind | None) -> tuple[object, ...]:
+        return one.quantization, one.dtype, one.model.rpartition(" ")[0], _gpus(one.device), kind
+
+    alike = [entry for entry in history if shared(entry.key, kind_of(entry.key.device)) == shared(key, gpu)]
+    own = [entry for entry in alike if entry.key == key]
+    return own or [entry for entry in alike if entry.key == alike[-1].key]
+
+
+def _gpus(device: str) -> int:
+    """The number of GPUs that stands before a device's name; 1 where none does."""
+    found = re.match(r"(\d+)x ", device)
+    return int(found[1]) if found else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What measured runs of one key tell.
+
+    Attributes:
+        key: Theirs.
+        factor: Their time of generating in terms of that by the stated rates, the median.
+        load_s: Seconds of a warm load, by how it was started.
+        watts: Of one GPU while it generates; None where that was not measured.
+        runs: How many.
+    """
+
+    key: Key
+    factor: float
+    load_s: Mapping[Start, float]
+    watts: float | None
+    runs: int
+
+    @classmethod
+    def of(cls, entries: Sequence[HistoryEntry], predicted: Callable[[HistoryEntry], float]) -> Self | None:
+        """From runs of one key, oldest first; None where none of them generated anything.
+
+        The first is left out where there are more, since it was a cold one; of one alone the load is shortened to that of a warm one.
+
+        Args:
+            entries: The runs.
+            predicted: Gives the seconds of generating of a run by the stated rates.
+        """
+        later = entries[1:] or entries
+        newest = [run for run in later if run.steps and run.generate_s and run.output_tokens][-NEWEST:]
+        if not newest:
+            return None
+        key, shorter = newest[0].key, WARM_SHARE if len(entries) == 1 else 1.0
+        watts = [run.energy_j / run.generate_s / _gpus(key.device) for run in newest if run.energy_j]
+        return cls(
+            key,
+            factor=median(run.generate_s / predicted(run) for run in newest),
+            load_s=medians((run.start, shorter * run.load_s) for run in newest),
+            watts=median(watts) if watts else None,
+            runs=len(newest),
+        )
+
+    def apply(self, rates: Rates, start: Start, gpus: int, greatest_watts: float) -> Rates:
+        """Returns the stated rates as these runs correct them.
+
+        Args:
+            rates: With that start on so many GPUs.
+            start: Where it was not measured, another that was tells of its load.
+            gpus: Of a replica.
+            greatest_watts: Of one GPU; more was measured where other GPUs of the host were, too.
+        """
+        known, quantization = (
+            start if start in self.load_s else next(iter(self.load_s)),
+            self.key.quantization,
+        )
+        before_s = load_more(known, quantization, _gpus(self.key.device))
+        load_s = self.load_s[known] + load_more(start, quantization, gpus) - before_s
+        return replace(
+            rates.times(self.factor),
+            load_s=max(0.0, load_s),
+            watts=rates.watts if self.watts is None else min(self.watts, greatest_watts),
+        )

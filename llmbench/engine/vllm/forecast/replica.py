@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from llmbench.config.choices import Device, Startup
+from llmbench.config.deterministic import most_at_once
 from llmbench.config.schema import Config
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.checkpoint_files import weights_bytes
@@ -17,22 +19,21 @@ from llmbench.engine.memory import (
     planned_element_bytes,
     weights_on_gpu,
 )
-from llmbench.engine.vllm.forecast.calibration import Calibration, Source, matching
-from llmbench.engine.vllm.forecast.demand import Demand, resampled
+from llmbench.engine.vllm.forecast.demand import Demand, drain, resampled
 from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind
-from llmbench.engine.vllm.forecast.queue import drain
 from llmbench.engine.vllm.forecast.rates import (
     KV_BYTES_PER_TOKEN,
     MODEL_B,
-    Model,
+    Calibration,
     Rates,
-    spread,
+    Source,
+    adjusted,
+    matching,
     stated,
-    with_startup,
 )
 from llmbench.engine.vllm.startup import history_key
-from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Work, choose
-from llmbench.errors import ConfigError, ModelError
+from llmbench.engine.vllm.startup_history import HistoryEntry, Key, Measured, Start, Work, choose
+from llmbench.errors import ConfigError
 from llmbench.system.number_format import GIB
 
 AT_LOAD = (None, "bitsandbytes", "fp8")
@@ -72,21 +73,23 @@ class Replica:
 
     Attributes:
         config: The settings, with the tensor parallel size of this replica.
-        key: What the history knows its runs by.
+        key: What the history knows its runs by, or those that tell of it.
         entries: Measured runs that tell of it, oldest first.
         measured_tensor: The tensor parallel size that these had: this one's, or the nearest that was measured.
-        calibration: What they tell; None where there are none.
+        calibration, source: What they tell, and what they are; without any None and `STATED`.
         weights: Bytes of the weights, all its GPUs together; None where that was not measured for their form.
     """
 
     config: Config
-    model: Model
+    parameters_b: float
+    kv_bytes_per_token: int
     place: Place
     key: Key
     weights: int | None
     measured_tensor: int
     entries: Sequence[HistoryEntry] = ()
     calibration: Calibration | None = None
+    source: Source = Source.STATED
 
     @classmethod
     def of(
@@ -101,6 +104,7 @@ class Replica:
 
         Raises:
             ConfigError: The model's number of parameters is not known.
+            ModelError: Its config.json is broken.
         """
         config = _over(config, tensor)
         quantization, parameters_b = config.model.quantization, config.model.parameters_b
@@ -117,24 +121,26 @@ class Replica:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
         element_bytes = planned_element_bytes(config)
         guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
-        model = Model(parameters_b, quantization, _kv_bytes(checkpoint, element_bytes) or guess)
+        kv_bytes = kv_bytes_per_token(settings(checkpoint), element_bytes) or guess
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
         own_key = history_key(config, named, Device.cuda)
-        replica = cls(config, model, place, own_key, weights, tensor)
+        replica = cls(config, parameters_b, kv_bytes, place, own_key, weights, tensor)
         for size in sorted({tensor, *TENSOR_SIZES}, key=lambda size: (abs(math.log2(size / tensor)), size)):
-            key = history_key(_over(config, size), named, Device.cuda)
-            entries, source = matching(place.history, key, place.gpu)
-            if entries:
-                return replica.calibrated(entries, source, size, demand)
+            other = replace(replica, config=_over(config, size))
+            key = history_key(other.config, named, Device.cuda)
+            entries = matching(place.history, key, place.gpu)
+            calibration = Calibration.of(entries, partial(other.predicted, demand))
+            if calibration is not None:
+                source = Source.HERE if calibration.key == key else Source.KIND
+                return replace(
+                    replica,
+                    key=calibration.key,
+                    entries=entries,
+                    measured_tensor=size,
+                    calibration=calibration,
+                    source=source,
+                )
         return replica
-
-    def calibrated(
-        self, entries: Sequence[HistoryEntry], source: Source, tensor: int, demand: Demand
-    ) -> Self:
-        """Returns it with what measured runs of that tensor parallel size tell."""
-        measured = replace(self, config=_over(self.config, tensor), measured_tensor=tensor)
-        calibration = Calibration.of(entries, source, lambda entry: measured.predicted(entry, demand))
-        return replace(self, measured_tensor=tensor, entries=entries, calibration=calibration)
 
     @property
     def gpus(self) -> int:
@@ -151,25 +157,21 @@ class Replica:
         engine = self.config.engine
         startup, filled = engine.startup, any(entry.startup is Startup.full for entry in self.entries)
         if startup is Startup.auto:
-            key = self.entries[-1].key if self.entries else self.key
-            startup, _ = choose(works, key, Measured.of(key, self.entries), compile_cache_filled=filled)
-        state = ("filled" if filled else "empty") if startup is Startup.full else None
-        rates = self._stated((startup, state))
+            measured = Measured.of(self.key, self.entries)
+            startup, _ = choose(works, self.key, measured, compile_cache_filled=filled)
+        start = startup, ("filled" if filled else "empty") if startup is Startup.full else None
+        rates = self._stated(start)
         if self.calibration is not None:
-            rates = self.calibration.apply(rates, (startup, state), self.place.gpu.power_w)
-        pipeline = engine.pipeline_parallel_size
-        return spread(
-            rates, (engine.tensor_parallel_size, pipeline), (self.measured_tensor, pipeline)
-        ), startup
+            rates = self.calibration.apply(rates, start, self.gpus, self.place.gpu.power_w)
+        return rates, startup
 
-    def _stated(self, startup: tuple[Startup, str | None]) -> Rates:
-        """The stated rates for the GPUs of measured runs, with a start-up."""
-        gpus = self.measured_tensor, self.config.engine.pipeline_parallel_size
-        return with_startup(
-            spread(stated(self.model, self.place.gpu), gpus), startup, self.model.quantization
-        )
+    def _stated(self, start: Start) -> Rates:
+        engine, quantization = self.config.engine, self.config.model.quantization
+        rates = stated(self.parameters_b, quantization, self.kv_bytes_per_token, self.place.gpu)
+        sizes = engine.tensor_parallel_size, engine.pipeline_parallel_size
+        return adjusted(rates, start, quantization, *sizes)
 
-    def predicted(self, entry: HistoryEntry, demand: Demand) -> float:
+    def predicted(self, demand: Demand, entry: HistoryEntry) -> float:
         """Returns the seconds of generating of a measured run by the stated rates, with lengths that are distributed as the demand's.
 
         The history does not say how many requests there were: it is the batch size where that was left open, else the prompts tell.
@@ -181,14 +183,12 @@ class Replica:
         scale = entry.output_tokens / sum(shape)
         lengths = tuple(max(1, round(length * scale)) for length in shape)
         work = Demand(lengths, entry.prompt_tokens / requests, entry.batch_size, demand.read_share)
-        rates = self._stated((entry.startup, entry.compile_cache))
+        rates = self._stated(entry.start)
         return drain(lengths, self.running(work, requests), rates, work).seconds
 
     def running(self, demand: Demand, requests: int) -> int:
         """Returns how many of its requests run at once: the batch size, or what the KV cache holds."""
-        running = demand.batch_size or default_batch(self.place)
-        bound = self.config.engine.args.get("max_num_seqs")
-        running = min(running, bound) if isinstance(bound, int) and bound > 0 else running
+        running = most_at_once(self.config.engine, demand.batch_size or default_batch(self.place))
         room = self.kv_tokens()
         if room is not None:
             running = min(running, int(room // demand.held))
@@ -196,7 +196,7 @@ class Replica:
 
     def kv_tokens(self) -> int | None:
         """Returns how many tokens its KV cache holds; None where that is not known."""
-        per_token = self.model.kv_bytes_per_token
+        per_token = self.kv_bytes_per_token
         if self.config.engine.kv_cache_memory_bytes is not None:
             return self.config.engine.kv_cache_memory_bytes // per_token
         if self.weights is None:
@@ -208,14 +208,13 @@ class Replica:
         """Returns the bytes of one GPU for the weights, so many tokens in the KV cache and the rest; None where that is not known."""
         if self.weights is None:
             return None
-        return int((self.weights + tokens * self.model.kv_bytes_per_token) / self.gpus) + RESERVE_BYTES
+        return int((self.weights + tokens * self.kv_bytes_per_token) / self.gpus) + RESERVE_BYTES
 
     def fits(self, tokens: float) -> bool | None:
         """Returns whether its GPUs have room for the weights and a request of so many tokens; None where that is not known."""
         needed = self.memory_bytes(tokens)
-        if needed is None:
-            return None
-        return needed <= self.place.memory_bytes * self.config.model.gpu_memory_utilization
+        room = self.place.memory_bytes * self.config.model.gpu_memory_utilization
+        return None if needed is None else needed <= room
 
 
 def default_batch(place: Place) -> int:
@@ -227,11 +226,3 @@ def default_batch(place: Place) -> int:
 def _over(config: Config, tensor: int) -> Config:
     """The settings with another tensor parallel size."""
     return replace(config, engine=replace(config.engine, tensor_parallel_size=tensor))
-
-
-def _kv_bytes(checkpoint: Checkpoint | None, element_bytes: int) -> int | None:
-    """Bytes of a token in the KV cache by those of a number; None where the checkpoint is not at hand, or is broken."""
-    try:
-        return kv_bytes_per_token(settings(checkpoint), element_bytes)
-    except ModelError:
-        return None

@@ -56,11 +56,6 @@ def is_engine_dead(error: BaseException) -> bool:
     return type(error).__name__ == "EngineDeadError"
 
 
-def has_tokenizer(llm: Any) -> bool:  # noqa: ANN401
-    """Whether vLLM loaded a tokenizer of its own, in `LLMEngine.renderer.tokenizer` (since 0.26)."""
-    return llm.llm_engine.renderer.tokenizer is not None
-
-
 def set_tokenizer(llm: Any, tokenizer: Any) -> None:  # noqa: ANN401
     """Gives a Hugging Face tokenizer to `LLMEngine.renderer` and `.output_processor`, through `get_cached_tokenizer` (since 0.26)."""
     cached = importlib.import_module("vllm.tokenizers.hf").get_cached_tokenizer(tokenizer)
@@ -87,22 +82,16 @@ def limit_running(llm: Any, limit: int) -> bool:  # noqa: ANN401
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a scheduler works on: requests that run and wait, and the share of the KV cache in use, 0 to 1."""
+def scheduler_load(llm: Any) -> dict[str, float]:  # noqa: ANN401
+    """Requests that run and wait, and the share of the KV cache in use, by the names of `metrics.GAUGES`; empty where the scheduler is in another process.
 
-    running: int
-    waiting: int
-    kv_cache_use: float
-
-
-def scheduler_load(llm: Any) -> Load | None:  # noqa: ANN401
-    """By `Scheduler.get_request_counts` and `kv_cache_manager.usage`; None where it runs in another process (since 0.26)."""
+    By `Scheduler.get_request_counts` and `kv_cache_manager.usage` (since 0.26).
+    """
     scheduler = _scheduler(llm)
     if scheduler is None:
-        return None
+        return {}
     running, waiting = scheduler.get_request_counts()
-    return Load(running, waiting, scheduler.kv_cache_manager.usage)
+    return {"running": running, "waiting": waiting, "kv_cache_use": scheduler.kv_cache_manager.usage}
 
 
 def step_counts(llm: Any) -> dict[str, float]:  # noqa: ANN401

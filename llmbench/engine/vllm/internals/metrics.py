@@ -23,17 +23,12 @@ COUNTERS = {
 
 
 def counters(llm: Any) -> dict[str, float]:  # noqa: ANN401 - vLLM's class
-    """Our names and values of the counters, each summed over engines: `LLM.get_metrics` (since 0.26), and those of `step_counts`."""
-    values = step_counts(llm)
-    for metric in llm.get_metrics():
-        name = COUNTERS.get(metric.name)
-        if name is not None:
-            values[name] = values.get(name, 0) + metric.value
-    return values
+    """`current_values`, and the counts of steps that vLLM has no metric for."""
+    return step_counts(llm) | current_values()
 
 
 def current_values() -> dict[str, float]:
-    """Our names and values of gauges and counters, from prometheus_client's registry, where vLLM keeps them (since 0.26).
+    """Our names and values of gauges and counters, each summed over engines, from prometheus_client's registry, where vLLM keeps them (since 0.26).
 
     A few of them are read in a tenth of a millisecond, all in several.
     """

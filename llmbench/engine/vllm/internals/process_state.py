@@ -27,12 +27,6 @@ DETERMINISTIC = {
     "VLLM_USE_FLASHINFER_SAMPLER": "0",
 }
 """What `engine.deterministic` sets in the environment."""
-SET_BY_VLLM = (
-    "CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "NCCL_ALGO", "NCCL_COLLNET_ENABLE", "NCCL_LAUNCH_MODE", "NCCL_MAX_NCHANNELS",
-    "NCCL_MIN_NCHANNELS", "NCCL_NTHREADS", "NCCL_NVLS_ENABLE", "NCCL_P2P_NET_DISABLE", "NCCL_PROTO", "NCCL_SOCKET_NTHREADS",
-    "VLLM_ALLREDUCE_USE_SYMM_MEM", "VLLM_USE_AOT_COMPILE",
-)  # fmt: skip
-"""What vLLM then sets itself (`override_envs_for_invariance`, `enable_batch_invariant_mode` in 0.27.1)."""
 GRAPH_POOL = "_global_graph_pool"
 """Where a platform's class keeps the memory pool of CUDA graphs (vllm/platforms/interface.py, since 0.26)."""
 
@@ -78,13 +72,7 @@ def repair_kernel_search() -> None:
     """
     with suppress(ModuleNotFoundError):
         dispatcher: Any = importlib.import_module("vllm.triton_utils.dispatcher")
-        dispatcher.vars = _attributes
-
-
-def _attributes(value: object) -> Mapping[str, Any]:
-    """What `vars` says, or nothing where that is no dictionary."""
-    found = vars(value)
-    return found if isinstance(found, Mapping) else {}
+        dispatcher.vars = lambda value: found if isinstance(found := vars(value), Mapping) else {}
 
 
 def default_max_num_seqs(processes: int, otherwise: int) -> int:

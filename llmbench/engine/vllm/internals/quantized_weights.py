@@ -78,7 +78,8 @@ def written() -> Iterator[None]:
             shards.add(name, tensor)
             for key in states.keys() - before:  # one for a tensor that was quantised
                 before.add(key)
-                for part, value in _unnested(self, states[key]).as_dict(packed=True).items():
+                state = self._dequantize_dq(states[key])  # its scales as the loader leaves them at the end
+                for part, value in state.as_dict(packed=True).items():
                     shards.add(f"{name}.{part}", value)
             yield name, tensor
         shards.write()
@@ -88,11 +89,6 @@ def written() -> Iterator[None]:
         yield
     finally:
         loader._unquantized_generator = original  # noqa: SLF001
-
-
-def _unnested(loader: Any, state: Any) -> Any:  # noqa: ANN401 - bitsandbytes' QuantState
-    """The state with its scales as the loader leaves them at the end: `BitsAndBytesModelLoader._dequantize_dq` (since 0.26)."""
-    return loader._dequantize_dq(state)  # noqa: SLF001
 
 
 def digest_if_asked(runner: Any) -> str | None:  # noqa: ANN401 - vLLM's model runner

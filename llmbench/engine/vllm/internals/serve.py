@@ -1,7 +1,10 @@
-"""`vllm serve`, run in this process."""
+"""`vllm serve`, run in this process; as a program in one that ends with the process that started it, and its own processes with it."""
 
 import importlib
+import sys
 from collections.abc import Sequence
+
+from llmbench.system.processes import end_with_parent, follow, followed
 
 WORKERS_START = "VLLM_WORKER_MULTIPROC_METHOD"
 """The environment variable that says how worker processes are started; vLLM's command line sets it to `spawn` (vllm/envs.py, since 0.26)."""
@@ -18,3 +21,10 @@ def serve(arguments: Sequence[str]) -> None:
     parsed = parser.parse_args(list(arguments))
     command.validate(parsed)
     command.cmd(parsed)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    follow()  # also where the parent has ended already
+    with followed():
+        serve(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""vLLM's scheduler and n-gram drafter, with drafting only while few requests run, and with a count of steps.
+"""vLLM's scheduler, with drafting only while few requests run, and with a count of steps.
 
 vLLM takes a scheduler by name (`scheduler_cls`) and calls what the name stands for (vllm/v1/engine/core.py, since 0.26). Each step's plan says how many tokens are
 drafted for the next one (`SchedulerOutput.num_spec_tokens_to_schedule`, since 0.26), and the model runner asks the drafter for as many.
@@ -7,7 +7,6 @@ vLLM has a setting of its own for this, `num_speculative_tokens_per_batch_size` 
 replaces full CUDA graphs by piecewise ones, which `engine.startup=graphs` does not have (`VllmConfig._maybe_override_dynamic_sd_cudagraph_mode`).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 LIMIT = "llmbench_speculative_max_running"
@@ -42,19 +41,3 @@ def scheduler(vllm_config: Any, **others: Any) -> Any:  # noqa: ANN401 - vLLM's 
 
     base = AsyncScheduler if vllm_config.scheduler_config.async_scheduling else Scheduler
     return type(base.__name__, (Drafting, base), {})(vllm_config=vllm_config, **others)
-
-
-def skip_empty_drafts(runner: Any) -> None:  # noqa: ANN401 - vLLM's class
-    """Has a model runner's n-gram drafter do nothing where it is asked for no tokens (`NgramProposer.propose`, since 0.26).
-
-    It would go over its requests with a search of a list for each: 1.7 ms in every step for 500 of them, on one core of the CPU.
-    """
-    drafter: Any = getattr(runner, "drafter", None)
-    if type(drafter).__name__ != "NgramProposer":
-        return
-    propose = drafter.propose
-
-    def asked(tokens: int, sampled: Sequence[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        return propose(tokens, sampled, *args, **kwargs) if tokens else [[] for _ in sampled]
-
-    drafter.propose = asked

@@ -6,17 +6,16 @@ own (vllm/v1/worker/, since 0.26). Nothing is timed but the calls vLLM makes to 
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from llmbench.engine.vllm.internals import quantized_weights
-from llmbench.engine.vllm.internals.speculation import skip_empty_drafts
 from llmbench.system.processes import follow
 
 GREEDY = "LLMBENCH_ONLY_GREEDY"
 """Set in the environment while an engine starts whose requests are all greedy."""
-PARTS = ("device", "weights", "quantize", "profile", "compile", "kv_cache", "capture", "warm_up")
+PARTS = ("device", "weights", "profile", "compile", "kv_cache", "capture", "warm_up")
 """What the stopwatch measures."""
 
 
@@ -36,18 +35,14 @@ class Probe:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        begun, compiled = time.monotonic(), self._compiled()
+        parts, begun = self.llmbench_seconds, time.monotonic()
+        before_s = sum(parts.values())
         try:
             yield
         finally:
-            compiling = self._compiled() - compiled
-            inside = self.llmbench_seconds.pop("inside", 0.0)
-            seconds = time.monotonic() - begun - compiling - inside
-            self._add("compile", compiling)
-            self._add(name, seconds)
-
-    def _add(self, name: str, seconds: float) -> None:
-        self.llmbench_seconds[name] = self.llmbench_seconds.get(name, 0.0) + seconds
+            took_s, parts["compile"] = time.monotonic() - begun, self._compiled()
+            others_s = sum(parts.values()) - before_s  # timed inside
+            parts[name] = parts.get(name, 0.0) + took_s - others_s
 
     def _compiled(self) -> float:
         """Seconds that torch has compiled: `CompilationConfig.compilation_time` (since 0.26)."""
@@ -56,39 +51,17 @@ class Probe:
     def init_device(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times the call that takes the device and makes the model runner (since 0.26)."""
         with self._timed("device"):
-            done = super().init_device(*args, **kwargs)  # type: ignore[misc]
-        skip_empty_drafts(self.model_runner)
-        return done
+            return super().init_device(*args, **kwargs)  # type: ignore[misc]
 
     def load_model(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Times loading, and quantising within it; has the model runner's `capture_model` timed (since 0.26)."""
-        with (
-            self._timed("weights"),
-            quantized_weights.written(),
-            _quantising(self.vllm_config.model_config.quantization) as seconds,
-        ):
+        """Times loading; has the model runner's `capture_model` timed (since 0.26)."""
+        with self._timed("weights"), quantized_weights.written():
             done = super().load_model(*args, **kwargs)  # type: ignore[misc]
-            took = seconds()
-            if took is not None:
-                self._add("quantize", took)
-                self.llmbench_seconds["inside"] = took
         self.llmbench_digest = quantized_weights.digest_if_asked(self.model_runner)
         capture = getattr(self.model_runner, "capture_model", None)
         if capture is not None:
-            self.model_runner.capture_model = self._captured(capture)
+            self.model_runner.capture_model = self._timed("capture")(capture)
         return done
-
-    def _captured(self, capture: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            begun = time.monotonic()
-            try:
-                return capture(*args, **kwargs)
-            finally:
-                seconds = time.monotonic() - begun
-                self._add("capture", seconds)
-                self.llmbench_seconds["inside"] = seconds
-
-        return timed
 
     def determine_available_memory(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Times the profiling run (since 0.26)."""
@@ -133,16 +106,16 @@ class Probe:
             del self.execute_model, self.sample_tokens  # the class's own come back
 
     def llmbench_facts(self) -> dict[str, Any]:
-        """Attention backends by name (`attn_groups` of the model runner, since 0.26), bytes of the weights, the FlashAttention version where that is used, and seconds.
+        """Attention backends by name (`attn_groups` of the model runner, since 0.26) with FlashAttention's version, bytes of the weights, and seconds.
 
         And `available_kv_cache_memory_bytes`, which the GPU's worker sets where it measured it (since 0.26), and the digest that was asked for.
         """
         runner = self.model_runner
         groups = [group for groups in getattr(runner, "attn_groups", []) for group in groups]
         backends = sorted({group.backend.get_name() for group in groups})
+        version = _flash_attention_version() if "FLASH_ATTN" in backends else ""
         return {
-            "attention_backends": backends,
-            "flash_attention": _flash_attention_version() if "FLASH_ATTN" in backends else None,
+            "attention_backend": "+".join(backends) + version or None,
             "weights_bytes": _weights_bytes(runner),
             "kv_cache_bytes": getattr(self, "available_kv_cache_memory_bytes", None),
             "weights_digest": self.llmbench_digest,
@@ -151,51 +124,15 @@ class Probe:
         }
 
 
-@contextmanager
-def _quantising(quantization: str | None) -> Iterator[Callable[[], float | None]]:
-    """Measures what bitsandbytes' quantisation takes on the GPU, by events around its calls; elsewhere it stays unknown."""
-    if quantization != "bitsandbytes":
-        yield lambda: None
-        return
-    import torch
-    from bitsandbytes import functional
-
-    if not torch.cuda.is_available():
-        yield lambda: None
-        return
-    original, events = functional.quantize_4bit, []
-
-    def measured(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        try:
-            return original(*args, **kwargs)
-        finally:
-            end.record()
-            events.append((start, end))
-
-    def seconds() -> float | None:
-        torch.cuda.synchronize()
-        return sum(start.elapsed_time(end) for start, end in events) / 1000 if events else None
-
-    functional.quantize_4bit = measured
-    try:
-        yield seconds
-    finally:
-        functional.quantize_4bit = original
-
-
 def _weights_bytes(runner: Any) -> int | None:  # noqa: ANN401 - vLLM's own class, without a stable type
     """What loading took, as the runner measured it in `model_memory_usage` (since 0.26); the CPU's runner does not, and its packed weights are no parameters."""
     used = getattr(runner, "model_memory_usage", None)
     return int(used) if used else None
 
 
-def _flash_attention_version() -> int | None:
-    """The version in use, by `get_flash_attn_version` (vllm/v1/attention/backends/fa_utils.py, since 0.26)."""
-    try:
-        from vllm.v1.attention.backends.fa_utils import get_flash_attn_version
-    except ImportError:
-        return None
+def _flash_attention_version() -> str:
+    """The version in use, in brackets, by `get_flash_attn_version` (vllm/v1/attention/backends/fa_utils.py, since 0.26)."""
+    from vllm.v1.attention.backends.fa_utils import get_flash_attn_version
+
     version = get_flash_attn_version()
-    return None if version is None else int(version)
+    return f" (FlashAttention {version})" if version else ""
