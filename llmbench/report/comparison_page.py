@@ -52,7 +52,6 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
             *thinking_sweep.figures(entries),
             *tradeoff_charts.accuracy(entries, names),
             tradeoff_charts.speed(entries, names),
-            tradeoff_charts.batch(entries),
             *tradeoff_charts.costs(entries, names),
         ]
     )

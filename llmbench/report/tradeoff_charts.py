@@ -159,54 +159,6 @@ def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] |
     return figure("speed", "Throughput and latency", [trace], note=note, height=380, layout=layout)
 
 
-def batch(entries: Sequence[RunEntry]) -> dict[str, Any] | None:
-    """Throughput and latency over the batch size, where it was varied and nothing else."""
-    if not batch_varied(entries):
-        return None
-    points = sorted(
-        (size, speed, latency)
-        for entry in entries
-        for size, speed, latency in [(batch_size(entry), entry.summary.tokens_per_s, entry.summary.latency_s)]
-        if size is not None and speed is not None and latency is not None
-    )
-    # more was asked for than there were requests
-    if not 1 < len({size for size, *_ in points}) == len(points):
-        return None
-    sizes = [str(size) for size, *_ in points]
-    traces = [
-        {
-            "type": "bar",
-            "name": "output tokens/s",
-            "x": sizes,
-            "y": [round(speed, 2) for _, speed, _ in points],
-            "marker": {"color": colour(0)},
-        },
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": "mean latency",
-            "x": sizes,
-            "y": [round(latency, 4) for *_, latency in points],
-            "yaxis": "y2",
-            "line": {"color": colour(1)},
-        },
-    ]
-    layout = {
-        "xaxis": axis("batch size", type="category"),
-        "yaxis": axis("output tokens per second", rangemode="tozero"),
-        "yaxis2": axis(
-            "mean latency, seconds",
-            overlaying="y",
-            side="right",
-            rangemode="tozero",
-            showgrid=False,
-            tickmode="auto",
-        ),
-        "margin": {"r": 56},
-    }
-    return figure("batch", "Batch size", traces, height=380, layout=layout)
-
-
 def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """Peak memory and energy of each run, as far as they were measured."""
     peaks = [entry.summary.memory for entry in entries]

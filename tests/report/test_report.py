@@ -322,12 +322,10 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
     runs = [make(tmp_path / n, lambda _: "7", *FORTY, f"batch_size={n}") for n in ("2", "8")]
     other = make(tmp_path / "16", lambda _: "7", *FORTY, "batch_size=16", "seed=3")
     sweep = figures_of(write_many(runs, tmp_path / "sweep.html").read_text())
-    assert sweep["batch"]["data"][0]["x"] == ["2", "8"]
     assert sweep["speed"]["data"][0]["mode"].startswith("lines")
     assert sweep["memory"]["data"][0]["y"] == ["2", "8"]
     assert sweep["memory"]["note"] == "Labels are values of batch_size."
     mixed = figures_of(write_many([*runs, other], tmp_path / "mixed.html").read_text())
-    assert "batch" not in mixed
     assert "lines" not in mixed["speed"]["data"][0]["mode"]
 
 
