@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from llmbench.records import Result
-from llmbench.report import benchmark_details, phases, score_charts, time_charts
+from llmbench.report import benchmark_details, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
@@ -26,7 +26,6 @@ from llmbench.telemetry.records import TelemetrySample
 MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
 CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
 OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
-WIDE = ("time", "phases", "timeline", "lengths")
 
 
 def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | None = None) -> str:
@@ -43,7 +42,7 @@ def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | 
     figures = drawn(
         [
             time_charts.where_time_went(summary, results),
-            phases.over_time(summary, results),
+            time_charts.requests_over_time(summary, results),
             time_charts.timeline(trace, client=client),
             score_charts.lengths(results, limits),
             *score_charts.distributions(results, client=client),
@@ -52,7 +51,6 @@ def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | 
             ),
         ]
     )
-    figures = [found | {"wide": found["name"] in WIDE} for found in figures]
     packed, limit = pack(lambda limit: sample_rows(entry, results, limit))
     shown = [result for result in results if result.benchmark not in entry.run.sealed]
     context = {

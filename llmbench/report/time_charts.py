@@ -1,38 +1,58 @@
-"""Where the time went, and the machine over time."""
+"""Where the time went, what the requests were doing meanwhile, and the machine over time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from llmbench.records import Result
-from llmbench.report import phases
+import numpy as np
+
+from llmbench.records import Result, Timing
 from llmbench.report.figures import axis, colour, figure, scaled
 from llmbench.results.generation import tail
-from llmbench.results.summary import Summary
+from llmbench.results.summary import Phases, Summary
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
 from llmbench.telemetry.records import TelemetrySample
 
 POINTS = 1500
-"""Points of a line in a timeline at most."""
+"""Points of a line over time at most."""
 GAP = 0.05
 """Between the rows of the timeline, as a share of its height."""
-PARTS = {
-    "import": "import",
-    "data": "data",
-    "tokenizer": "tokenizer",
+LOADING = {
     "weights": "weights",
     "quantize": "quantize",
     "compile": "compile",
     "profile": "memory profiling",
     "capture": "graph capture",
     "warm_up": "warm-up",
+}
+PARTS = {
+    "import": "import",
+    "data": "data",
+    "tokenizer": "tokenizer",
+    **LOADING,
     "other load": "rest of loading",
     "generate": "generating",
     "tail": "tail of generating",
     "grading": "grading after the last token",
     "other": "everything else",
 }
+AT_CLIENT = {"decode": "from first to last token", "prefill": "until the first token"}
+"""What a client can tell of a server."""
+PHASES = {"decode": "writing (decode)", "prefill": "reading the prompt (prefill)", "queue": "waiting (queue)"}
+
+
+def timings_of(summary: Summary, results: Sequence[Result]) -> list[Timing]:
+    """The times of all completions of the last attempt; those before have another clock."""
+    attempts = summary.sittings
+    own = results[-attempts[-1].results or len(results) :] if len(attempts) > 1 else results
+    return [c.timing for r in own for c in r.completions if c.timing is not None]
+
+
+def stopped_early(summary: Summary) -> bool:
+    """Whether `stop_when` ended the run, so that requests in flight were dropped."""
+    entries = [found.stopping for found in summary.benchmarks.values()]
+    return any(entry is not None and entry.questions < entry.of for entry in entries)
 
 
 def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
@@ -42,13 +62,11 @@ def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     """
     times, load = summary.time_s, summary.time_s.load
     found = {"import": times.import_, "data": times.data, "tokenizer": times.tokenizer}
-    pieces = times.load_parts if load else {}
-    named = ("weights", "quantize", "compile", "profile", "capture", "warm_up")
-    found |= {name: pieces.get(name) for name in named}
     if load:
-        found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
-    timings = phases.timings_of(summary, results)
-    stopped = phases.stopped_early(summary)  # the last answers are not the last requests: others were dropped
+        found |= {name: times.load_parts.get(name) for name in LOADING}
+        found["other load"] = max(0.0, load - sum(found[name] or 0.0 for name in LOADING))
+    timings = timings_of(summary, results)
+    stopped = stopped_early(summary)  # the last answers are not the last requests: others were dropped
     late = tail(timings)[0] if times.generate and timings and not stopped else 0.0
     found |= {"generate": max(0.0, (times.generate or 0.0) - late), "tail": late}
     found["grading"] = times.grade_tail
@@ -76,17 +94,65 @@ def where_time_went(summary: Summary, results: Sequence[Result]) -> dict[str, An
         }
         for name, taken in found.items()
     ]
-    layout = {
-        "barmode": "stack",
-        "xaxis": axis("seconds"),
-        "yaxis": {"visible": False},
-        "hovermode": "closest",
-    }
+    layout = {"barmode": "stack", "xaxis": axis("seconds"), "yaxis": {"visible": False}}
     note = (
         "The tail is the end of generating, in which fewer than half as many requests ran as at most. Below is what the requests "
         "were doing meanwhile."
     )
-    return figure("time", "Where the time went", traces, note=note, height=170, layout=layout)
+    return figure("time", "Where the time went", traces, note=note, height=170, layout=layout, wide=True)
+
+
+def _running(timings: Sequence[Timing]) -> tuple[list[float], dict[str, list[int]]]:
+    """Moments in seconds since the first request was queued, and how many requests were in each phase from each of them on."""
+    stamps = np.sort([(t.queued, t.queued + t.queue, t.queued + t.ttft, t.finished) for t in timings], axis=0)
+    moments = np.unique(stamps)
+    shown = np.unique(np.append(moments[:: max(1, -(-len(moments) // POINTS))], moments[-1]))
+    begun = [np.searchsorted(column, shown, side="right") for column in stamps.T]
+    phases = zip(("queue", "prefill", "decode"), begun, begun[1:], strict=False)
+    return np.round(shown - moments[0], 4).tolist(), {
+        name: (begins - ends).tolist() for name, begins, ends in phases
+    }
+
+
+def requests_over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:
+    """Requests in each phase over the seconds of generating, one upon the other, with each phase's share of their time."""
+    timings = timings_of(summary, results)
+    spent = Phases.of(timings)
+    if spent is None:
+        return None
+    total = (spent.queue + spent.prefill + spent.decode) or 1.0
+    moments, running = _running(timings)
+    client = summary.engine is not None and summary.engine.server is not None
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "stackgroup": "requests",
+            "line": {"shape": "hv", "width": 0.5, "color": colour(place)},
+            "name": f"{title} {percent(getattr(spent, name) / total)}",
+            "x": moments,
+            "y": running[name],
+        }
+        for place, (name, title) in enumerate((AT_CLIENT if client else PHASES).items())
+    ]
+    note = (
+        f"Shares are of the {seconds(total)} that all requests together spent in the engine. Requests that llmbench held back "
+        "until a place of the batch was free are not among them."
+    )
+    if client:
+        note = (
+            f"Shares are of the {seconds(total)} of all requests together, from sending each to the last piece of its answer, as this "
+            "client saw it. Network and the server's own queue stand before the first token; waiting for a place among those in "
+            "flight, failed tries and pauses are not among them."
+        )
+    if stopped_early(summary):
+        note += " The run stopped early: requests that it dropped have no times, so they are missing from the end of the plot."
+    layout = {
+        "xaxis": axis("seconds since the first request"),
+        "yaxis": axis("requests", rangemode="tozero"),
+        "hovermode": "x unified",
+    }
+    return figure("phases", "What the requests were doing", traces, note=note, layout=layout, wide=True)
 
 
 Reader = Callable[[TelemetrySample], float | None]
@@ -201,4 +267,4 @@ def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dic
             "is what this client had in flight."
         )
     title = "The server over time" if client else "The machine over time"
-    return figure("timeline", title, traces, note=note, height=160 * len(rows) + 80, layout=layout)
+    return figure("timeline", title, traces, note=note, height=160 * len(rows) + 80, layout=layout, wide=True)
