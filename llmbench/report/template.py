@@ -25,13 +25,13 @@ def render(
     """The whole page.
 
     Args:
-        context: What the template names.
+        context: What the template names; a page need not have all of it.
         figures: Plots, as `llmbench.report.figures.figure` makes them.
         packed: The samples, as `llmbench.report.sample_data.pack` makes them; empty for a page without them.
         math: Some text has mathematics, so that KaTeX is needed.
         code: Some text has code, so that highlight.js is.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
     scripts = ["vendor/plotly.js"]
@@ -39,13 +39,10 @@ def render(
     scripts += ["vendor/highlight.js"] if code else []
     texts = [_asset(name) for name in (*scripts, "page.js")]
     style = _asset("page.css") + (_asset("vendor/katex.css") if math else "")
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True)
     # Marked as safe is what llmbench carries itself, base64, and JSON without the characters that HTML knows.
     return environment.get_template("page.html.jinja").render(
-        EMPTY
-        | dict(context)
+        dict(context)
         | {
             "policy": policy(texts),
             "version": __version__,
@@ -56,22 +53,6 @@ def render(
             "samples": Markup(packed),  # noqa: S704
         }
     )
-
-
-EMPTY: dict[str, Any] = {
-    "about": [],
-    "problems": [],
-    "scores": [],
-    "details": [],
-    "cards": [],
-    "table": None,
-    "comparisons": [],
-    "several_runs": False,
-    "sealed": "",
-    "cut": "",
-    "facts": [],
-}
-"""What a page need not have."""
 
 
 def policy(scripts: Sequence[str]) -> str:
