@@ -76,7 +76,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.repair(path, from_row)
-            self._journal = journal.Appender(path, new=not goes_on)
+            self._journal = journal.Appender(path)
         except RunError:
             self._lock.__exit__()
             raise
@@ -161,7 +161,7 @@ class RunFolder:
         lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]
         try:
             files.replace(path, lines)
-            before, self._journal = self._journal, journal.Appender(path, new=False)
+            before, self._journal = self._journal, journal.Appender(path)
             before.close()
         except OSError as error:
             raise cannot_write(path, error) from error
