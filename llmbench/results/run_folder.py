@@ -31,12 +31,12 @@ from llmbench.results.manifest import (
     SUMMARY,
     TRACE,
     UNJUDGED,
+    FileRecord,
     Manifest,
     cannot_write,
     read_record,
     replace_file,
 )
-from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
 from llmbench.results.unjudged import UnjudgedAnswers
