@@ -53,15 +53,9 @@ def named_points(  # noqa: PLR0913 - of each point four, and the ends of both ax
     widest: float,
     highest: float = 100.0,
 ) -> Trace:
-    """Points with a label each, where there is room for it, and what is said of one under the mouse.
+    """Points with a label each, where there is room for it, those of `first` before others, and what is said of one under the mouse.
 
-    Args:
-        points: Where they are.
-        texts: Their labels.
-        hover: What is said of them.
-        first: The places of those whose labels are written first.
-        widest: Where the axis of x ends.
-        highest: The end of the axis of y, but for the room for labels.
+    The axes end at `widest` and, but for room for labels, at `highest`.
     """
     shares = [(x, 100 * y / highest) for x, y in points]
     positions = label_positions(shares, texts, first, widest)

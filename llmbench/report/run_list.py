@@ -17,8 +17,8 @@ from rich.table import Table
 from llmbench.errors import RunError
 from llmbench.report.escaping import short
 from llmbench.report.trackers import ARTIFACTS
-from llmbench.results.attempts import RUNNING, moment
-from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.attempts import moment
+from llmbench.results.manifest import JOURNAL, MANIFEST, RUNNING, STARTING, SUMMARY, Manifest
 from llmbench.results.summary import Summary
 from llmbench.system import decoding, files
 from llmbench.system.number_format import count, number, percent, seconds

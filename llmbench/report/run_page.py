@@ -29,13 +29,7 @@ OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
 
 
 def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | None = None) -> str:
-    """The page, as HTML.
-
-    Args:
-        entry: The run.
-        trace: What the machine did meanwhile.
-        first: Of a run that was graded again: as it was graded first.
-    """
+    """The page of a run and what the machine did meanwhile, as HTML; `first` is a run that was graded again as it was graded first."""
     summary, results = entry.summary, entry.run.results
     limits = {name: benchmark_settings(entry.config, name).get("max_tokens") for name in summary.benchmarks}
     client = server_of(summary.engine) is not None

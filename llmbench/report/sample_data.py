@@ -57,15 +57,7 @@ def sample_rows(
 def row(
     result: Result, limit: int, *, sealed: bool = False, run: str | None = None, mathematics: bool = False
 ) -> dict[str, Any]:
-    """One result, with short names: there are thousands of them.
-
-    Args:
-        result: The result.
-        limit: Characters that its texts are cut to.
-        sealed: Its texts are left out.
-        run: The name of its run, where there are several.
-        mathematics: Its answers are drawn as formulas.
-    """
+    """One result, with short names, since there are thousands of them; its texts are cut to a `limit` of characters, or left out where it is `sealed`."""
     first, last = result.completions[0] if result.completions else None, last_own(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),

@@ -16,14 +16,7 @@ OF_WRITING = ("cut off", "elicited", "output tokens/s")
 def score_card(
     name: str, benchmark: BenchmarkSummary, notes: Sequence[str], *, client: bool
 ) -> dict[str, Any]:
-    """Returns what the template shows of a benchmark.
-
-    Args:
-        name: The benchmark's.
-        benchmark: What the run found of it.
-        notes: Sentences beside the score.
-        client: The times are the client's of a server.
-    """
+    """Returns what the template shows of a benchmark, with `notes` beside its score; `client`: the times are those at the client of a server."""
     latency = "latency at the client" if client else "latency"
     whole = benchmark.n == benchmark.expected
     repeats = benchmark.repeated.named() if benchmark.repeated is not None else {}

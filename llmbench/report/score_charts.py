@@ -54,12 +54,7 @@ def _time(result: Result, name: str) -> float | None:
 
 
 def distributions(results: Sequence[Result], *, client: bool = False) -> list[dict[str, Any]]:
-    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all.
-
-    Args:
-        results: The run's.
-        client: The times are the client's of a server.
-    """
+    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all; or what the `client` of a server sees."""
     kinds = AT_CLIENT if client else DISTRIBUTIONS
     return drawn(_distribution(results, name, title, unit) for name, (title, unit) in kinds.items())
 
@@ -187,12 +182,7 @@ FIXED = ", which hold only for a number of questions that was fixed beforehand, 
 
 
 def by_group(results: Sequence[Result], stopped: Container[str] = ()) -> list[dict[str, Any]]:
-    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps.
-
-    Args:
-        results: Those of a run.
-        stopped: Benchmarks that `stop_when` was set for, of which the intervals claim too much.
-    """
+    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps; of those that `stopped` early intervals claim too much."""
     found = []
     for benchmark in dict.fromkeys(result.benchmark for result in results):
         own = [result for result in results if result.benchmark == benchmark]

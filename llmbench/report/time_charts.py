@@ -218,12 +218,7 @@ OF_THIS_MACHINE = ("GPU memory", "memory of the process", "GPU", "CPU cores", "p
 
 
 def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dict[str, Any] | None:
-    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured.
-
-    Args:
-        samples: The trace.
-        client: A server had the model: only its own figures are shown.
-    """
+    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured, and for the `client` of a server only the server's own figures."""
     shown = samples[:: max(1, -(-len(samples) // POINTS))]
     rows = []
     for title, lines in _lines(shown):
