@@ -11,7 +11,7 @@ from llmbench.report import thinking_sweep, tradeoff_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
-from llmbench.report.run_page import CODE, MATH, has, problems
+from llmbench.report.run_page import problems
 from llmbench.report.run_pairs import RunPair, compared, pairs_of, unpaired
 from llmbench.report.sample_data import pack, sample_rows
 from llmbench.report.template import render
@@ -66,7 +66,7 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
         "several_runs": True,
         "cut": "The samples are those on which two compared runs differ.",
     }
-    return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
+    return render(context, figures, packed, shown)
 
 
 def shared(sentences: Sequence[tuple[str, str]], everywhere: int) -> list[str]:

@@ -31,12 +31,7 @@ class RunEntry:
 
     @classmethod
     def read(cls, folder: str | Path, *, show_sealed: bool = False, regraded: bool = False) -> Self:
-        """From a run's folder.
-
-        Args:
-            folder: The run's.
-            show_sealed: Take no benchmark of it as sealed.
-            regraded: As `llmbench.regrade` graded it.
+        """From a run's folder; `show_sealed`: take no benchmark of it as sealed, `regraded`: as `llmbench.regrade` graded it.
 
         Raises:
             RunError: It holds no run, or one that was not graded again.

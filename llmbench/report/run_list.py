@@ -141,23 +141,16 @@ def _read(folder: Path) -> Listed:
     name = os.path.relpath(folder)
     try:
         manifest = _record(folder / MANIFEST, Manifest)
-        if manifest.status == STARTING:  # then there is no summary yet
-            return Listed(name, manifest.started, None, STARTING, overrides=tuple(manifest.overrides))
-        if not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file():  # it was killed
-            return Listed(name, manifest.started, None, RUNNING, overrides=tuple(manifest.overrides))
-        return _listed(name, manifest, _record(folder / SUMMARY, Summary))
+        killed = not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file()
+        if killed or manifest.status == STARTING:  # then there is no summary yet
+            status = STARTING if manifest.status == STARTING else RUNNING
+            return Listed(name, manifest.started, None, status, overrides=tuple(manifest.overrides))
+        summary = _record(folder / SUMMARY, Summary)
     except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
         where = getattr(error, "filename", None)
         told = f"{Path(str(where)).name}: {reason}" if where else str(reason)
         return Listed(name, None, None, "unreadable", trouble=told)
-
-
-def _record(path: Path, kind: type[T]) -> T:
-    return decoding.decode(files.read(path, files.JSON_BYTES), kind)
-
-
-def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
     return Listed(
         folder=name,
         started=manifest.started,
@@ -168,6 +161,10 @@ def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
         tokens_per_s=summary.tokens_per_s,
         overrides=tuple(manifest.overrides),
     )
+
+
+def _record(path: Path, kind: type[T]) -> T:
+    return decoding.decode(files.read(path, files.JSON_BYTES), kind)
 
 
 def print_runs(runs: Sequence[Listed], total: int) -> None:

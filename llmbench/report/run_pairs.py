@@ -31,12 +31,11 @@ def pairs_of(entries: Sequence[RunEntry]) -> list[RunPair]:
     """
     typed = [_typed(entry.run.manifest.overrides) for entry in entries]
     answered = [frozenset((r.key, r.target) for r in entry.run.results) for entry in entries]
-    first = _first_values(typed)
     found: list[RunPair] = []
     for place in range(1, len(typed)):
         others = [o for o in range(len(typed)) if o != place and not answered[o].isdisjoint(answered[place])]
         near = {o: name for o in others if (name := _changed(typed[o], typed[place])) is not None}
-        partners = [o for o, name in near.items() if o < place and typed[o].get(name) == first[name]]
+        partners = [o for o, name in near.items() if o < place and typed[o].get(name) == typed[0].get(name)]
         partners = partners or list(near)[:1] or [o for o in others if o < place][:1]
         found += [(min(other, place), max(other, place)) for other in partners]
     in_common = {(one, other): len(answered[one] & answered[other]) for one, other in found}
@@ -52,11 +51,6 @@ def _typed(overrides: Sequence[str]) -> dict[str, str]:
     """The settings that were typed and may change a result, with their values."""
     named = [override.lstrip("+").partition("=") for override in overrides]
     return {name: value for name, _, value in named if not name.startswith(ELSEWHERE)}
-
-
-def _first_values(typed: Sequence[Mapping[str, str]]) -> dict[str, str | None]:
-    """Of each setting the value that the first run has, None where it was not typed for it."""
-    return {name: typed[0].get(name) for of_one in typed for name in of_one}
 
 
 def _changed(one: Mapping[str, str], other: Mapping[str, str]) -> str | None:

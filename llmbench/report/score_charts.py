@@ -185,12 +185,15 @@ def by_group(results: Sequence[Result], stopped: Container[str] = ()) -> list[di
     """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps; of those that `stopped` early intervals claim too much."""
     found = []
     for benchmark in dict.fromkeys(result.benchmark for result in results):
-        own = [result for result in results if result.benchmark == benchmark]
+        note = f"With 95% intervals{FIXED if benchmark in stopped else ''}; in brackets how many questions."
         for group in GROUPS:
-            values = {str(r.fields[group]) for r in own if r.fields.get(group) is not None}
-            if 1 < len(values) <= MOST_GROUPS:
-                note = f"With 95% intervals{FIXED if benchmark in stopped else ''}; in brackets how many questions."
-                found.append(_group(benchmark, group, own, sorted(values, key=_natural), note))
+            scores: dict[str, dict[str, list[float]]] = {}
+            for r in results:
+                if r.benchmark == benchmark and r.fields.get(group) is not None:
+                    of_value = scores.setdefault(str(r.fields[group]), {})
+                    of_value.setdefault(r.sample_id, []).append(r.score.value)
+            if 1 < len(scores) <= MOST_GROUPS:
+                found.append(_group(benchmark, group, scores, note))
     return found
 
 
@@ -201,15 +204,12 @@ def _natural(value: str) -> tuple[float, str]:
 
 
 def _group(
-    benchmark: str, group: str, results: Sequence[Result], values: Sequence[str], note: str
+    benchmark: str, group: str, scores: Mapping[str, Mapping[str, Sequence[float]]], note: str
 ) -> dict[str, Any]:
+    """The plot of the scores by the values of a field and by questions."""
     names, shares, ends = [], [], []
-    for value in values:
-        questions: dict[str, list[float]] = {}
-        for result in results:
-            if str(result.fields.get(group)) == value:
-                questions.setdefault(result.sample_id, []).append(result.score.value)
-        means = [math.fsum(of_one) / len(of_one) for of_one in questions.values()]
+    for value in sorted(scores, key=_natural):
+        means = [math.fsum(of_one) / len(of_one) for of_one in scores[value].values()]
         low, high = stats.interval(means)
         names.append(f"{label(value, 28)} ({len(means)})")
         shares.append(100 * math.fsum(means) / len(means))

@@ -1,7 +1,6 @@
 """Where the time went, what the requests were doing meanwhile, and the machine over time."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from llmbench.results.generation import tail
 from llmbench.results.summary import Phases, Summary
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
-from llmbench.telemetry.records import TelemetrySample
+from llmbench.telemetry.records import EngineState, TelemetrySample
 
 POINTS = 1500
-"""Points of a line over time at most."""
+"""Moments of the plot of requests at most."""
 GAP = 0.05
 """Between the rows of the timeline, as a share of its height."""
 LOADING = {
@@ -155,81 +154,46 @@ def requests_over_time(summary: Summary, results: Sequence[Result]) -> dict[str,
     return figure("phases", "What the requests were doing", traces, note=note, layout=layout, wide=True)
 
 
-Reader = Callable[[TelemetrySample], float | None]
-
-
-def _gpu(sample: TelemetrySample, name: str) -> float | None:
-    return whole(getattr(gpu, name) for gpu in sample.gpus)
-
-
-def _engine(sample: TelemetrySample, name: str) -> float | None:
-    return getattr(sample.engine, name) if sample.engine is not None else None
-
-
-LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
-    (
-        "memory, GiB",
-        (
-            ("GPU memory", lambda s: scaled(_gpu(s, "memory_bytes"), GIB)),
-            ("memory of the process", lambda s: scaled(s.rss_bytes, GIB)),
-        ),
-    ),
-    (
-        "share in use",
-        (
-            ("GPU", lambda s: utilization(s.gpus)),
-            ("KV cache", lambda s: _engine(s, "kv_cache_use")),
-        ),
-    ),
-    ("CPU cores in use", (("CPU cores", lambda s: s.cpu_share if not s.gpus else None),)),
-    ("power, W", (("power", lambda s: _gpu(s, "power_w")),)),
-    (
-        "requests",
-        (
-            ("running", lambda s: _engine(s, "running")),
-            ("waiting", lambda s: _engine(s, "waiting")),
-        ),
-    ),
-    ("held back", (("queued by llmbench", lambda s: _engine(s, "queued")),)),
-)
-
-
 MOST_GPUS = 16
 """More than so many have one line together."""
-
-
-def _lines(samples: Sequence[TelemetrySample]) -> Iterator[tuple[str, Sequence[tuple[str, Reader]]]]:
-    """The rows with their lines; several GPUs have a line each for their use."""
-    gpus = max((len(sample.gpus) for sample in samples), default=0)
-    for title, lines in LINES:
-        if title == "share in use" and 1 < gpus <= MOST_GPUS:
-            each = [(f"GPU {number + 1}", partial(_use_of, number=number)) for number in range(gpus)]
-            yield title, [*each, *(line for line in lines if line[0] != "GPU")]
-        else:
-            yield title, lines
-
-
-def _use_of(sample: TelemetrySample, *, number: int) -> float | None:
-    return sample.gpus[number].utilization if number < len(sample.gpus) else None
-
-
 OF_THIS_MACHINE = ("GPU memory", "memory of the process", "GPU", "CPU cores", "power")
 """Lines that say nothing of a server's machine."""
 
 
+def _values(sample: TelemetrySample, gpus: int) -> dict[str, dict[str, float | None]]:
+    """The values of the lines of each row at one moment; several GPUs have a line each for their use."""
+    own, state = sample.gpus, sample.engine or EngineState()
+    use = {"GPU": utilization(own)}
+    if 1 < gpus <= MOST_GPUS:
+        use = {f"GPU {n + 1}": own[n].utilization if n < len(own) else None for n in range(gpus)}
+    return {
+        "memory, GiB": {
+            "GPU memory": scaled(whole(gpu.memory_bytes for gpu in own), GIB),
+            "memory of the process": scaled(sample.rss_bytes, GIB),
+        },
+        "share in use": use | {"KV cache": state.kv_cache_use},
+        "CPU cores in use": {"CPU cores": None if own else sample.cpu_share},
+        "power, W": {"power": whole(gpu.power_w for gpu in own)},
+        "requests": {"running": state.running, "waiting": state.waiting},
+        "held back": {"queued by llmbench": state.queued},
+    }
+
+
 def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dict[str, Any] | None:
     """Memory, use, power and requests over the run's seconds, one below the other; only what was measured, and for the `client` of a server only the server's own figures."""
-    shown = samples[:: max(1, -(-len(samples) // POINTS))]
-    rows = []
-    for title, lines in _lines(shown):
-        relevant = [line for line in lines if not (client and line[0] in OF_THIS_MACHINE)]
-        read = [(name, [reader(sample) for sample in shown]) for name, reader in relevant]
-        present = [(name, values) for name, values in read if any(v is not None for v in values)]
+    if len(samples) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    gpus, rows = max(len(sample.gpus) for sample in samples), []
+    read = [_values(sample, gpus) for sample in samples]
+    for title, names in read[0].items():
+        own = [name for name in names if not (client and name in OF_THIS_MACHINE)]
+        lines = [(name, [values[title][name] for values in read]) for name in own]
+        present = [(name, line) for name, line in lines if any(value is not None for value in line)]
         if present:
             rows.append((title, present))
-    if not rows or len(shown) < 2:  # noqa: PLR2004 - a line has two ends
+    if not rows:
         return None
-    times = [round(sample.t, 2) for sample in shown]
+    times = [round(sample.t, 2) for sample in samples]
     free = {"anchor": "free", "position": 0} if len(rows) > 1 else {}
     layout: dict[str, Any] = {"xaxis": axis("seconds since the run began", **free), "hovermode": "x unified"}
     traces: list[dict[str, Any]] = []
@@ -254,7 +218,8 @@ def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dic
         "Running and waiting requests are the engine's scheduler's; the batch size keeps the queued ones from it. "
         "Requests that wait while the KV cache is full wait for its memory."
     )
-    if any(_engine(s, "running") is not None and _engine(s, "waiting") is None for s in shown):
+    states = [sample.engine for sample in samples if sample.engine is not None]
+    if any(state.running is not None and state.waiting is None for state in states):
         note += " It is not known which of the running ones waited in the scheduler."
     if client:
         note = (

@@ -101,14 +101,10 @@ def _tracked(folder: Path) -> Iterator[Tracked]:
     job = re.fullmatch(r"\d+(_\d+)?", folder.name)
     group = folder.absolute().parent.name if job else None
     with tempfile.TemporaryDirectory(prefix="llmbench-") as copies:
-        files = [_copy(folder / name, Path(copies)) for name in FILES if _own(folder / name)]
+        own = [path for path in (folder / name for name in FILES) if path.is_file() and not path.is_symlink()]
+        files = [_copy(path, Path(copies)) for path in own]
         name = f"{group}/{folder.name}" if group else folder.name
         yield Tracked(name, group, params_of(settings), metrics_of(summary), files)
-
-
-def _own(path: Path) -> bool:
-    """Whether it is a file, and no link to somebody's."""
-    return path.is_file() and not path.is_symlink()
 
 
 def _copy(path: Path, into: Path) -> Path:

@@ -1,10 +1,4 @@
-"""The folder of a run being made: its lock, manifest, journal and summary.
-
-config.yaml   every setting, resolved      manifest.json   how the run came about
-samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
-trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
-unjudged.jsonl  answers that wait for a judge's verdict, until the run is finished
-"""
+"""The folder of a run being made: its lock, manifest, journal and summary. docs/what-a-run-leaves.md says what each file holds."""
 
 import os
 import shlex
@@ -152,9 +146,7 @@ class RunFolder:
         """
         if not scores:
             return
-        from llmbench.results.reader import (
-            read_journal,  # not before it is needed: a command's start waits for it
-        )
+        from llmbench.results.reader import read_journal  # a command's start would wait for it
 
         path = self.folder / JOURNAL
         results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))

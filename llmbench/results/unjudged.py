@@ -62,7 +62,6 @@ class UnjudgedAnswers:
             return
         with suppress(OSError):
             self.close()
-        with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
