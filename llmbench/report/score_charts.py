@@ -42,11 +42,9 @@ AT_CLIENT = {
 
 def _time(result: Result, name: str) -> float | None:
     """A result's time in the unit of its plot: to and between tokens of its first text, else of all its completions together."""
-    timings = cache_use.timings(result)
-    if name == "latency":
-        return math.fsum(t.e2e for t in timings) if timings else None
-    if name in ("queue", "prefill", "decode"):
-        return math.fsum(getattr(t, name) for t in timings) if timings else None
+    if name not in ("ttft", "inter_token"):
+        timings, part = cache_use.timings(result), "e2e" if name == "latency" else name
+        return math.fsum(getattr(t, part) for t in timings) if timings else None
     timing = result.completions[0].timing if result.completions and not choices_of(result) else None
     if timing is None or name == "ttft":
         return None if timing is None else timing.ttft

@@ -109,9 +109,10 @@ def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str:
     elif (first := next(enough, None)) is not None:
         point, found = first
         test, change = found.significance, found.difference
+        ends = "not known" if change.ci95 is None else f"[{points(change.ci95[0])}, {points(change.ci95[1])}]"
         said += (
             f"; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
-            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {_power(found)}."
+            f"95% interval {ends}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {_power(found)}."
         )
     else:
         said += f"; every cheaper budget is detectably lower, by {TESTS[known[0][1].significance.method]} {level}."
@@ -124,10 +125,6 @@ def _power(compared: BenchmarkComparison) -> str:
     if least is None:
         return f"with {questions} no difference could have been found"
     return f"on {questions} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
-
-
-def _ends(ci95: tuple[float, float] | None) -> str:
-    return "not known" if ci95 is None else f"[{points(ci95[0])}, {points(ci95[1])}]"
 
 
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:

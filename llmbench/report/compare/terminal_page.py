@@ -118,7 +118,11 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
     console.print(f"[bold]{escape(printable(title))}[/]")
     for note in comparison.notes:
         _say(console, f"! {note}", 2)
-    console.print(_side_table(label, comparison))
+    table = _table("", "accuracy", "95% interval", "standard error", "answered")
+    for name, side in (("A", comparison.baseline), (label, comparison.run)):
+        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
+        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
     console.print()
     for line in statistics(label, "A", comparison):
         _say(console, line, 2)
@@ -130,14 +134,6 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
         _show_questions(console, f"Verdicts that differ, A → {label}", verdicts)
     console.print()
     console.print(_quantity_table(label, comparison.quantities))
-
-
-def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:
-    table = _table("", "accuracy", "95% interval", "standard error", "answered")
-    for name, side in (("A", comparison.baseline), (label, comparison.run)):
-        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
-        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
-    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def statistics(label: str, other: str, comparison: BenchmarkComparison) -> Iterator[str]:

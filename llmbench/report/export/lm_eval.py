@@ -16,10 +16,8 @@ from typing import Any
 from llmbench._version import __version__
 from llmbench.config.choices import Scoring
 from llmbench.config.schema import DRAWN_BY
-from llmbench.errors import RunError
 from llmbench.records import Result
 from llmbench.results.likelihood import choices_of, most_likely_by_length
-from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.rows import clean
 from llmbench.results.settings import benchmark_settings
@@ -82,7 +80,7 @@ def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]
         )
         for name in run.summary.benchmarks or dict.fromkeys(r.benchmark for r in run.results)
     ]
-    date = _date(run)
+    date = datetime.fromisoformat(run.manifest.started or "1970-01-01T00:00:00+00:00")
     stamp = date.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
     samples = {task.name: _samples(task) for task in tasks}
     hashes = {
@@ -95,15 +93,6 @@ def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]
         for name, rows in samples.items()
     ]
     return [(f"results_{stamp}.json", _dump(results, indent=2)), *lines]
-
-
-def _date(run: Run) -> datetime:
-    """When the run began: the same for every export of it."""
-    started = run.manifest.started or "1970-01-01T00:00:00+00:00"
-    try:
-        return datetime.fromisoformat(started)
-    except ValueError as error:
-        raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {REMEDY}") from error
 
 
 def _dump(value: object, indent: int | None = None) -> str:
