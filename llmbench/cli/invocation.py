@@ -20,8 +20,8 @@ from llmbench.cli.job import Job, JobRow, SweepAttempt, SweepSummary, begin_atte
 from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
-from llmbench.results.attempts import RUNNING, iso
-from llmbench.results.manifest import BEGUN, REMEDY, REPORT, SUMMARY, Manifest, write_object
+from llmbench.results.attempts import iso
+from llmbench.results.manifest import BEGUN, REMEDY, REPORT, RUNNING, SUMMARY, Manifest, write_object
 from llmbench.system import clock, decoding, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock

@@ -15,10 +15,10 @@ from llmbench.results.manifest import (
     STARTING,
     SUMMARY,
     TRACE,
+    FileRecord,
     Manifest,
     read_record,
 )
-from llmbench.results.record import FileRecord
 from llmbench.results.summary import Summary
 from llmbench.run.beginning import Beginning
 from llmbench.system import redaction

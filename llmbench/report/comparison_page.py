@@ -8,16 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from llmbench.report import thinking_sweep, tradeoff_charts
-from llmbench.report.difference_tables import compared
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.run_entry import RunEntry, benchmarks_of, differing, names_of
-from llmbench.report.run_page import CODE, MATH, has, problems
-from llmbench.report.run_pairs import RunPair, pairs_of, unpaired
+from llmbench.report.run_page import problems
+from llmbench.report.run_pairs import RunPair, compared, pairs_of, unpaired
 from llmbench.report.sample_data import pack, sample_rows
 from llmbench.report.template import render
 from llmbench.results.manifest import REPORT
-from llmbench.results.summary import Summary
+from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.number_format import NONE, joules, memory, number, percent, seconds
 
 MOST_COMPARED = 12
@@ -37,8 +36,11 @@ PERCENT = re.compile(r"\b(\d+)%")
 def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folder: Path) -> str:
     """The page, as HTML; `folder` is where it will lie, for links to the runs' own pages."""
     names, places = names_of(entries), pairs_of(entries)
-    pairs = [compared(entries, names, pair) for pair in places[:MOST_COMPARED]]
-    flipped = {(place, key) for pair in pairs for place in pair.places for key in pair.keys}
+    pairs = [
+        (pair, *compared(entries[pair[0]], entries[pair[1]], (names[pair[0]], names[pair[1]])))
+        for pair in places[:MOST_COMPARED]
+    ]
+    flipped = {(place, key) for pair, _, keys in pairs for place in pair for key in keys}
     differ = [
         [r for r in entry.run.results if (place, r.key) in flipped] for place, entry in enumerate(entries)
     ]
@@ -52,7 +54,6 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
             *thinking_sweep.figures(entries),
             *tradeoff_charts.accuracy(entries, names),
             tradeoff_charts.speed(entries, names),
-            tradeoff_charts.batch(entries),
             *tradeoff_charts.costs(entries, names),
         ]
     )
@@ -61,11 +62,11 @@ def report_of_many(entries: Sequence[RunEntry], failed: Mapping[str, str], folde
         "about": [visible(word) for word in sorted({entry.summary.model for entry in entries})],
         "problems": _problems(entries, names, failed),
         "table": _table(entries, names, folder) | {"note": _note(entries, names, places)},
-        "comparisons": [pair.context for pair in pairs],
+        "comparisons": [context for _, context, _ in pairs],
         "several_runs": True,
         "cut": "The samples are those on which two compared runs differ.",
     }
-    return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
+    return render(context, figures, packed, shown)
 
 
 def shared(sentences: Sequence[tuple[str, str]], everywhere: int) -> list[str]:
@@ -110,54 +111,44 @@ def _problems(entries: Sequence[RunEntry], names: Sequence[str], failed: Mapping
 
 def _table(entries: Sequence[RunEntry], names: Sequence[str], folder: Path) -> dict[str, Any]:
     benchmarks = benchmarks_of(entries)
+    rows = [_row(entry, name, benchmarks, folder) for entry, name in zip(entries, names, strict=True)]
     columns = [
-        "run",
-        "status",
-        *benchmarks,
-        "judge",
-        "without a verdict",
-        "time to score",
-        "loading",
-        "generating",
-        "tokens/s",
-        "peak memory",
-        "energy",
-        "cost",
+        column for column in zip(*rows, strict=True) if any(cell["text"] != NONE for _, cell in column)
     ]
-    rows = []
-    for entry, name in zip(entries, names, strict=True):
-        summary = entry.summary
-        peak = summary.memory.peak_gpu_bytes or summary.memory.peak_rss_bytes
-        cells = [_cell(name, link=_link(entry.run.folder, folder)), _cell(summary.status)]
-        for benchmark in benchmarks:
-            score = entry.benchmark(benchmark)
-            ends = f" [{100 * score.ci95[0]:.0f}, {100 * score.ci95[1]:.0f}]" if score.ci95 else ""
-            cells.append(_cell(percent(score.accuracy) + ends, score.accuracy))
-        cells += _judged(summary)
-        times = (summary.time_s.total, summary.time_s.load, summary.time_s.generate)
-        cells += [_cell(seconds(value), value) for value in times]
-        cells += [
-            _cell(number(summary.tokens_per_s or None), summary.tokens_per_s or None),
-            _cell(memory(peak), peak),
-            _cell(joules(summary.gpu.energy_j), summary.gpu.energy_j),
-            _cell(number(summary.cost), summary.cost),
-        ]
-        rows.append(cells)
-    known = [place for place in range(len(columns)) if any(row[place]["text"] != NONE for row in rows)]
-    columns, rows = [columns[place] for place in known], [[row[place] for place in known] for row in rows]
-    numbers = [all(row[place]["number"] for row in rows) for place in range(len(columns))]
-    headings = [(visible(name), right) for name, right in zip(columns, numbers, strict=True)]
-    return {"columns": headings, "rows": rows}
+    headings = [(visible(column[0][0]), all(cell["number"] for _, cell in column)) for column in columns]
+    return {"columns": headings, "rows": [[cell for _, cell in row] for row in zip(*columns, strict=True)]}
 
 
-def _judged(summary: Summary) -> list[dict[str, Any]]:
-    """Who judged, and how many answers have no verdict."""
+def _row(
+    entry: RunEntry, name: str, benchmarks: Sequence[str], folder: Path
+) -> list[tuple[str, dict[str, Any]]]:
+    """The cells of a run with their columns' headings."""
+    summary, times = entry.summary, entry.summary.time_s
+    scores = [(benchmark, entry.benchmark(benchmark)) for benchmark in benchmarks]
+    peak = summary.memory.peak_gpu_bytes or summary.memory.peak_rss_bytes
     uses = [found.judge for found in summary.benchmarks.values() if found.judge is not None]
-    if not uses:
-        return [_cell(NONE), _cell(NONE)]
     unjudged = sum(use.unjudged for use in uses)
-    names = ", ".join(dict.fromkeys(use.name for use in uses))
-    return [_cell(names), _cell(f"{unjudged} of {sum(use.asked for use in uses)}", unjudged)]
+    asked = f"{unjudged} of {sum(use.asked for use in uses)}"
+    speed = summary.tokens_per_s or None
+    return [
+        ("run", _cell(name, link=_link(entry.run.folder, folder))),
+        ("status", _cell(summary.status)),
+        *((benchmark, _cell(_score(score), score.accuracy)) for benchmark, score in scores),
+        ("judge", _cell(", ".join(dict.fromkeys(use.name for use in uses)) or NONE)),
+        ("without a verdict", _cell(asked, unjudged) if uses else _cell(NONE)),
+        ("time to score", _cell(seconds(times.total), times.total)),
+        ("loading", _cell(seconds(times.load), times.load)),
+        ("generating", _cell(seconds(times.generate), times.generate)),
+        ("tokens/s", _cell(number(speed), speed)),
+        ("peak memory", _cell(memory(peak), peak)),
+        ("energy", _cell(joules(summary.gpu.energy_j), summary.gpu.energy_j)),
+        ("cost", _cell(number(summary.cost), summary.cost)),
+    ]
+
+
+def _score(score: BenchmarkSummary) -> str:
+    ends = f" [{100 * score.ci95[0]:.0f}, {100 * score.ci95[1]:.0f}]" if score.ci95 else ""
+    return percent(score.accuracy) + ends
 
 
 def _link(run: Path, folder: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Texts on their way into a page: nothing a model wrote may steer the reader's eyes, and no text may be endless."""
 
 import re
+from html import escape
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -30,7 +31,5 @@ def short(text: str, limit: int) -> str:
 
 
 def label(text: object, limit: int = 60) -> str:
-    """A name for a plot, whose labels are taken for a kind of HTML; cut where it is too long for one."""
-    plain = visible(str(text)).replace("\n", " ")
-    short = plain if len(plain) <= limit else f"{plain[: limit - 1]}…"
-    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """A name for a plot, whose labels are taken for a kind of HTML; shortened where it is too long for one."""
+    return escape(short(visible(str(text)).replace("\n", " "), limit), quote=False)

@@ -1,4 +1,4 @@
-"""What all plots share: their colours, and the form in which plotly.js takes them."""
+"""What all plots share: their colours, and the form in which plotly.js takes them. What is the same in all, such as grids, is in `assets/page.js`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -32,7 +32,6 @@ SERIES = (
     "#a6cee3",
     "#888888",
 )
-
 GREY = "#888"
 """Of limits and intervals; seen on light and on dark."""
 
@@ -44,24 +43,52 @@ def figure(  # noqa: PLR0913 - all but three are optional
     *,
     note: str = "",
     height: int = 300,
-    layout: Mapping[str, Any] | None = None,
-    links: bool = False,
+    layout: Mapping[str, Any],
+    wide: bool = False,
 ) -> dict[str, Any]:
-    """A plot for the page: `note` says in words how to read it, `links` that its points name samples."""
+    """A plot for the page: `note` says in words how to read it, a `wide` one takes the page's whole width."""
     return {
         "name": name,
         "title": title,
         "note": note,
         "height": height,
-        "data": list(traces),
-        "layout": dict(layout or {}),
-        "links": links,
+        "data": traces,
+        "layout": layout,
+        "wide": wide,
     }
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly's own names and values
     """An axis."""
-    return {"title": {"text": title}, "automargin": True, **more}
+    return {"title": {"text": title}, **more}
+
+
+def bars(labels: Sequence[str], values: Sequence[float | None], place: int, hover: str) -> Trace:
+    """A bar for each label, from the top down with the axis `LABELS`; `hover` is plotly's template."""
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": labels,
+        "x": values,
+        "marker": {"color": colour(place)},
+        "hovertemplate": f"{hover}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+LABELS = {"autorange": "reversed", "type": "category"}
+
+
+def intervals(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """The intervals of values, as plotly draws them."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [round(high - value, 2) for value, (_, high) in zip(values, ends, strict=True)],
+        "arrayminus": [round(value - low, 2) for value, (low, _) in zip(values, ends, strict=True)],
+        "thickness": 1,
+        "color": GREY,
+    }
 
 
 def scaled(value: float | None, unit: float) -> float | None:
@@ -72,30 +99,6 @@ def scaled(value: float | None, unit: float) -> float | None:
 def colour(place: int) -> str:
     """The colour of the series at a place."""
     return SERIES[place % len(SERIES)]
-
-
-def vertical(x: float, text: str, *, row: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A dotted line across a plot, and its name at the top."""
-    shape = {
-        "type": "line",
-        "x0": x,
-        "x1": x,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "line": {"dash": "dot", "width": 1.5, "color": GREY},
-    }
-    note = {
-        "x": x,
-        "y": 1.0,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "yshift": 12 * row,
-        "text": text,
-        "showarrow": False,
-        "font": {"size": 11},
-    }
-    return shape, note
 
 
 def drawn(figures: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:

@@ -4,14 +4,9 @@ from llmbench.results.generation import Generation
 from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.telemetry.engine_report import Speculation
 
-Card = tuple[str, str, str]
-"""Its name, its value, and what it says beside that."""
-Row = tuple[str, str]
-"""What a fact is of, and what it says."""
 
-
-def generation_cards(generation: Generation | None) -> list[Card]:
-    """Returns the cards; none where the summary has nothing of it, as of an older run."""
+def generation_cards(generation: Generation | None) -> list[tuple[str, str, str]]:
+    """Returns the cards, each with its name, its value and what it says beside that; none where the summary has nothing of it, as of an older run."""
     if generation is None:
         return []
     tenth, limit = generation.last_tenth, generation.limit
@@ -25,7 +20,7 @@ def generation_cards(generation: Generation | None) -> list[Card]:
     return made
 
 
-def generation_facts(generation: Generation | None, drafted: Speculation | None) -> list[Row]:
+def generation_facts(generation: Generation | None, drafted: Speculation | None) -> list[tuple[str, str]]:
     """Returns what stands behind the cards, and what speculative decoding did."""
     made = []
     if generation is not None:

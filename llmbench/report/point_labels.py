@@ -1,10 +1,10 @@
-"""Points with names in a plot: where each name has room, the points' intervals, and the axis of accuracy."""
+"""Points with names in a plot: where each name has room, and the axis of accuracy."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from llmbench.report.escaping import label
-from llmbench.report.figures import GREY, Trace, axis
+from llmbench.report.figures import Trace, axis, colour
 
 ROOM = 1.15
 """Seconds of an axis to those of the longest run: labels stand at the right of their points."""
@@ -14,7 +14,6 @@ PLOT = (300.0, 260.0)
 """Pixels of a plot on a phone. What does not overlap there does so nowhere."""
 LETTER, LINE = 6.2, 14.0
 """Pixels of a label."""
-
 
 Box = tuple[float, float, float, float]
 
@@ -45,13 +44,21 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def named_points(
+def named_points(  # noqa: PLR0913 - of each point four, and the ends of both axes
     points: Sequence[tuple[float, float]],
     texts: Sequence[str],
-    positions: Sequence[str | None],
     hover: Sequence[str],
+    *,
+    first: Sequence[int] = (),
+    widest: float,
+    highest: float = 100.0,
 ) -> Trace:
-    """Points with a label each, where `label_positions` has found room for it, and what is said of one under the mouse."""
+    """Points with a label each, where there is room for it, those of `first` before others, and what is said of one under the mouse.
+
+    The axes end at `widest` and, but for room for labels, at `highest`.
+    """
+    shares = [(x, 100 * y / highest) for x, y in points]
+    positions = label_positions(shares, texts, first, widest)
     return {
         "type": "scatter",
         "mode": "markers+text",
@@ -63,18 +70,8 @@ def named_points(
         "textposition": [at or "top center" for at in positions],
         "textfont": {"size": 10},
         "cliponaxis": False,
-    }
-
-
-def intervals(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """The intervals of the points' values, as plotly draws them."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [round(high - value, 2) for value, (_, high) in zip(values, ends, strict=True)],
-        "arrayminus": [round(value - low, 2) for value, (low, _) in zip(values, ends, strict=True)],
-        "thickness": 1,
-        "color": GREY,
+        "marker": {"size": 9, "color": colour(0)},
+        "line": {"color": colour(0), "width": 1},
     }
 
 

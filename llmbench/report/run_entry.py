@@ -31,12 +31,7 @@ class RunEntry:
 
     @classmethod
     def read(cls, folder: str | Path, *, show_sealed: bool = False, regraded: bool = False) -> Self:
-        """From a run's folder.
-
-        Args:
-            folder: The run's.
-            show_sealed: Take no benchmark of it as sealed.
-            regraded: As `llmbench.regrade` graded it.
+        """From a run's folder; `show_sealed`: take no benchmark of it as sealed, `regraded`: as `llmbench.regrade` graded it.
 
         Raises:
             RunError: It holds no run, or one that was not graded again.
@@ -102,34 +97,14 @@ def benchmarks_of(entries: Sequence[RunEntry]) -> list[str]:
 
 
 def names_of(entries: Sequence[RunEntry]) -> list[str]:
-    """A short name for each run, none twice: the settings in which they differ, as typed; with the folder's name where they do not tell all apart.
-
-    Where judges do, their names stand for the settings `judge.*`.
-    """
+    """A short name for each run, none twice: the settings in which they differ, as typed; with the folder's name where they do not tell all apart."""
     typed = [entry.run.manifest.overrides for entry in entries]
     common = set(typed[0]).intersection(*typed[1:]) if typed else set()
     own = [[short(o.removeprefix("+ablation/"), LONG) for o in of_one if o not in common] for of_one in typed]
-    own = _by_judge(own, entries)
     found = [_name(of_one) for of_one in own]
     if len(set(found)) < len(found) or not all(found):
         found = [_name([entry.name, *of_one]) for entry, of_one in zip(entries, own, strict=True)]
     return unlike(found)
-
-
-def _by_judge(own: list[list[str]], entries: Sequence[RunEntry]) -> list[list[str]]:
-    """The settings of each run with its judge's name for those of the judge, where these names tell the runs apart as well."""
-    others = [[o for o in of_one if not o.startswith("judge.")] for of_one in own]
-    if others == own:
-        return own
-    judges = [
-        dict.fromkeys(found.judge.name for found in entry.summary.benchmarks.values() if found.judge)
-        for entry in entries
-    ]
-    named = [
-        [*of_one, *(f"judge {visible(name)}" for name in names)]
-        for of_one, names in zip(others, judges, strict=True)
-    ]
-    return named if len(set(map(tuple, named))) == len({tuple(of_one) for of_one in own}) else own
 
 
 def _name(parts: Sequence[str]) -> str:

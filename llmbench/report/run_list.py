@@ -5,10 +5,10 @@ import sys
 import textwrap
 from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,16 +17,18 @@ from rich.table import Table
 from llmbench.errors import RunError
 from llmbench.report.escaping import short
 from llmbench.report.trackers import ARTIFACTS
-from llmbench.results.attempts import RUNNING, moment
-from llmbench.results.manifest import JOURNAL, MANIFEST, STARTING, SUMMARY, Manifest
+from llmbench.results.attempts import moment
+from llmbench.results.manifest import JOURNAL, MANIFEST, RUNNING, STARTING, SUMMARY, Manifest
 from llmbench.results.summary import Summary
 from llmbench.system import decoding, files
 from llmbench.system.number_format import count, number, percent, seconds
 from llmbench.system.text import printable
 
 T = TypeVar("T")
-HEADINGS = (("started", False), ("model", False), ("score", False), ("time", True), ("tokens/s", True))
-"""Of the columns, and whether they are to the right."""
+ON_TERMINAL = ("started", "score", "time", "tokens/s")
+"""Columns; model, settings and folder stand below each run."""
+IN_LINES = ("started", "model", "score", "time", "tokens/s", "settings", "folder")
+NUMBERS = ("time", "tokens/s")
 ENDLESS = 100_000
 """Columns where there is no terminal."""
 INDENT = "  "
@@ -37,20 +39,13 @@ DEPTH = 4
 SAID_ELSEWHERE = ("hydra.", "resume=", "runs_dir=", "model=", "benchmark=", "suite=")
 """Overrides that other columns show, or that change no result."""
 
-
 BELOW = "\ue000"
 """Stands in the table for the lines below a run; no printable text has it."""
 
-
 LONG, MOST = 40, 4
 """Characters of a setting, and settings of a run, that a terminal shows; elsewhere all are printed whole."""
-NARROW = 80
-"""Columns of a terminal below which the model is written below a run, too."""
-
 
 SORTS = ("date", "score", "time", "tokens")
-
-
 STATUSES = ("finished", "running", "starting", "interrupted", "failed", "unreadable")
 
 
@@ -122,8 +117,8 @@ def list_runs(*folders: str | Path) -> list[Listed]:
             )
     read = [_read(path) for folder in folders for path in _folders(Path(folder), DEPTH)]
     counts = Counter(override for run in read for override in set(run.overrides))
-    told = {o for o, count in counts.items() if count < len(read)}
-    told = {o for o in told if not o.lstrip("+").startswith(SAID_ELSEWHERE)}
+    shared = {o for o, count in counts.items() if count == len(read)}
+    told = {o for o in counts.keys() - shared if not o.lstrip("+").startswith(SAID_ELSEWHERE)}
     listed = [replace(run, settings=tuple(o for o in run.overrides if o in told)) for run in read]
     return sorted(listed, key=lambda run: (moment(run.started), run.folder), reverse=True)
 
@@ -146,23 +141,16 @@ def _read(folder: Path) -> Listed:
     name = os.path.relpath(folder)
     try:
         manifest = _record(folder / MANIFEST, Manifest)
-        if manifest.status == STARTING:  # then there is no summary yet
-            return Listed(name, manifest.started, None, STARTING, overrides=tuple(manifest.overrides))
-        if not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file():  # it was killed
-            return Listed(name, manifest.started, None, RUNNING, overrides=tuple(manifest.overrides))
-        return _listed(name, manifest, _record(folder / SUMMARY, Summary))
+        killed = not os.path.lexists(folder / SUMMARY) and (folder / JOURNAL).is_file()
+        if killed or manifest.status == STARTING:  # then there is no summary yet
+            status = STARTING if manifest.status == STARTING else RUNNING
+            return Listed(name, manifest.started, None, status, overrides=tuple(manifest.overrides))
+        summary = _record(folder / SUMMARY, Summary)
     except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no JSON as llmbench writes it"
         where = getattr(error, "filename", None)
         told = f"{Path(str(where)).name}: {reason}" if where else str(reason)
         return Listed(name, None, None, "unreadable", trouble=told)
-
-
-def _record(path: Path, kind: type[T]) -> T:
-    return decoding.decode(files.read(path, files.JSON_BYTES), kind)
-
-
-def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
     return Listed(
         folder=name,
         started=manifest.started,
@@ -175,74 +163,65 @@ def _listed(name: str, manifest: Manifest, summary: Summary) -> Listed:
     )
 
 
+def _record(path: Path, kind: type[T]) -> T:
+    return decoding.decode(files.read(path, files.JSON_BYTES), kind)
+
+
 def print_runs(runs: Sequence[Listed], total: int) -> None:
     """Prints the table of runs, and how many of how many it shows.
 
-    On a terminal a run's settings and its folder have lines of their own, which break between words; elsewhere each run is one
+    On a terminal a run's model, settings and folder have lines of their own, which break between words; elsewhere each run is one
     line that is as long as it must be.
     """
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    in_lines = not console.is_terminal
-    if in_lines:
+    columns, between = (ON_TERMINAL, "\n") if console.is_terminal else (IN_LINES, ", ")
+    if not console.is_terminal:
         console.width = ENDLESS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    narrow = console.width < NARROW
-    for heading, right in HEADINGS:
-        if narrow and heading == "model":
-            continue
-        table.add_column(
-            heading,
-            justify="right" if right else "left",
-            no_wrap=in_lines or heading != "model",
-            overflow="ellipsis" if heading != "model" else "fold",  # a number that is cut must show it
-        )
-    for heading in ("settings", "folder") if in_lines else ():
-        table.add_column(heading, no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
     for run in runs:
-        if in_lines:
-            table.add_row(*_row(run, ", "), escape(_settings(run, whole=True)), escape(printable(run.folder)))
-            continue
-        started, model, *others = _row(run, "\n")
-        table.add_row(started, *([] if narrow else [model]), *others)
-        table.add_row(BELOW)
+        cells = _cells(run, between)
+        table.add_row(*(cells[heading] for heading in columns))
+        if console.is_terminal:
+            table.add_row(BELOW)
     with console.capture() as captured:
         console.print(table)
     below = iter(runs)
     for line in captured.get().splitlines():
-        text = _below(next(below), console.width, narrow=narrow) if line.strip() == BELOW else line.rstrip()
+        text = _below(next(below), console.width) if line.strip() == BELOW else line.rstrip()
         console.out(text, highlight=False)
     shown = f"{len(runs)} of {total} runs" if len(runs) != total else count(total, "run")
     shared = _shared(runs)
     console.print(escape(f"{shown}{'; the same for all: ' + ' '.join(shared) if shared else ''}"))
 
 
-def _below(run: Listed, width: int, *, narrow: bool) -> str:
-    """The lines below a run's row: its settings and its folder, which is written whole, to be copied; on a narrow terminal its model too."""
-    options: dict[str, Any] = {"initial_indent": INDENT, "subsequent_indent": INDENT}
-    options |= {"break_long_words": False, "break_on_hyphens": False}
-    model = [printable(run.model)] if narrow and run.model else []
-    said = " ".join([*model, _settings(run)])
-    return "\n".join([*textwrap.wrap(said, width, **options), f"{INDENT}{printable(run.folder)}"])
+def _below(run: Listed, width: int) -> str:
+    """The lines below a run's row: its model and settings, and its folder, which is written whole, to be copied."""
+    said = f"{printable(run.model or '')} {_settings(run, MOST, LONG)}"
+    lines = textwrap.wrap(said.strip(), width - len(INDENT), break_on_hyphens=False)
+    return textwrap.indent("\n".join([*lines, printable(run.folder)]), INDENT)
 
 
-def _settings(run: Listed, *, whole: bool = False) -> str:
-    most = len(run.settings) if whole else MOST
-    shown = [o if whole else short(o, LONG) for o in run.settings[:most]]
+def _settings(run: Listed, most: int = ENDLESS, longest: int = ENDLESS) -> str:
+    shown = [short(o, longest) for o in run.settings[:most]]
     more = [f"and {len(run.settings) - most} more"] if len(run.settings) > most else []
     return printable(" ".join([*shown, *more, *([run.trouble] if run.trouble else [])]))
 
 
-def _row(run: Listed, between: str) -> Iterable[str]:
+def _cells(run: Listed, between: str) -> dict[str, str]:
     """The cells of a run's row, with `between` between the scores of its benchmarks."""
     scores = [f"{escape(printable(name))} {percent(s.accuracy)} of {s.n}" for name, s in run.scores.items()]
     status = [] if run.status == "finished" else [f"[yellow]{escape(printable(run.status))}[/]"]
-    return (
-        escape(printable((run.started or "-")[:16].replace("T", " "))),
-        escape(printable(run.model or "-")),
-        between.join([*status, *scores]) or "-",
-        seconds(run.time_s),
-        number(run.tokens_per_s),
-    )
+    return {
+        "started": escape(printable((run.started or "-")[:16].replace("T", " "))),
+        "model": escape(printable(run.model or "-")),
+        "score": between.join([*status, *scores]) or "-",
+        "time": seconds(run.time_s),
+        "tokens/s": number(run.tokens_per_s),
+        "settings": escape(_settings(run)),
+        "folder": escape(printable(run.folder)),
+    }
 
 
 def _shared(runs: Sequence[Listed]) -> list[str]:

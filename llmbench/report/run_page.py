@@ -1,10 +1,9 @@
 """The report of one run."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from llmbench.records import Result
-from llmbench.report import benchmark_details, phases, score_charts, time_charts
+from llmbench.report import benchmark_details, score_charts, time_charts
 from llmbench.report.escaping import visible
 from llmbench.report.figures import drawn
 from llmbench.report.generation_cards import generation_cards, generation_facts
@@ -23,27 +22,18 @@ from llmbench.system.number_format import count, joules, memory, number, percent
 from llmbench.telemetry.engine_report import EngineReport, ReplicaReport
 from llmbench.telemetry.records import TelemetrySample
 
-MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
-CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
 OF_A_LOADED_MODEL = ("checkpoint", "GPU", "start-up", "attention", "KV cache")
-WIDE = ("time", "phases", "timeline", "lengths")
 
 
 def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | None = None) -> str:
-    """The page, as HTML.
-
-    Args:
-        entry: The run.
-        trace: What the machine did meanwhile.
-        first: Of a run that was graded again: as it was graded first.
-    """
+    """The page of a run and what the machine did meanwhile, as HTML; `first` is a run that was graded again as it was graded first."""
     summary, results = entry.summary, entry.run.results
     limits = {name: benchmark_settings(entry.config, name).get("max_tokens") for name in summary.benchmarks}
     client = server_of(summary.engine) is not None
     figures = drawn(
         [
             time_charts.where_time_went(summary, results),
-            phases.over_time(summary, results),
+            time_charts.requests_over_time(summary, results),
             time_charts.timeline(trace, client=client),
             score_charts.lengths(results, limits),
             *score_charts.distributions(results, client=client),
@@ -52,7 +42,6 @@ def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | 
             ),
         ]
     )
-    figures = [found | {"wide": found["name"] in WIDE} for found in figures]
     packed, limit = pack(lambda limit: sample_rows(entry, results, limit))
     shown = [result for result in results if result.benchmark not in entry.run.sealed]
     context = {
@@ -69,7 +58,7 @@ def report(entry: RunEntry, trace: Sequence[TelemetrySample] = (), first: Run | 
         "cut": _cut(shown, limit),
         "facts": _facts(entry),
     }
-    return render(context, figures, packed, math=has(MATH, shown), code=has(CODE, shown))
+    return render(context, figures, packed, shown)
 
 
 def _notes(entry: RunEntry, name: str, first: Run | None) -> list[str]:
@@ -88,15 +77,6 @@ def _notes(entry: RunEntry, name: str, first: Run | None) -> list[str]:
     pairs = ((result, own[result.key]) for result in first.results if result.key in own)
     agreement = JudgeAgreement.of(pairs)
     return notes + ([agreement.sentence()] if agreement is not None else [])
-
-
-def has(pattern: re.Pattern[str], results: Iterable[Result]) -> bool:
-    """Whether some prompt, text or answer has what the pattern finds."""
-    return any(
-        pattern.search(text[:20_000])
-        for result in results
-        for text in (result.prompt, result.text, result.score.answer or "", result.target)
-    )
 
 
 def _about(entry: RunEntry) -> list[str]:
@@ -145,8 +125,8 @@ def problems(entry: RunEntry) -> list[str]:
     return found + summary.preflight
 
 
-def cards(summary: Summary) -> list[dict[str, str]]:
-    """The run in numbers."""
+def cards(summary: Summary) -> list[tuple[str, str, str]]:
+    """The run in numbers: of each its name, its value, and what is said beside that."""
     times, engine, server = summary.time_s, summary.engine, server_of(summary.engine)
     writes = any(found.likelihood is None for found in summary.benchmarks.values())
     start = f"start-up {engine.startup}" if engine and engine.startup else ""
@@ -166,7 +146,7 @@ def cards(summary: Summary) -> list[dict[str, str]]:
         *generation_cards(times.generation),
     ]
     made += _machine(summary) if server is None else server_cards(server)
-    return [{"name": name, "value": value, "note": note} for name, value, note in made]
+    return made
 
 
 def _machine(summary: Summary) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from llmbench.records import Result
+from llmbench.records import Result, Timing
 from llmbench.report.escaping import clipped, visible
 from llmbench.report.run_entry import RunEntry
 from llmbench.results import cache_use, likelihood
@@ -57,17 +57,8 @@ def sample_rows(
 def row(
     result: Result, limit: int, *, sealed: bool = False, run: str | None = None, mathematics: bool = False
 ) -> dict[str, Any]:
-    """One result, with short names: there are thousands of them.
-
-    Args:
-        result: The result.
-        limit: Characters that its texts are cut to.
-        sealed: Its texts are left out.
-        run: The name of its run, where there are several.
-        mathematics: Its answers are drawn as formulas.
-    """
+    """One result, with short names, since there are thousands of them; its texts are cut to a `limit` of characters, or left out where it is `sealed`."""
     first, last = result.completions[0] if result.completions else None, last_own(result)
-    timings = cache_use.timings(result)
     found: dict[str, Any] = {
         "b": visible(result.benchmark),
         "i": visible(result.sample_id),
@@ -81,14 +72,7 @@ def row(
             sum(c.output_tokens for c in result.completions),
             first.cached_tokens if first else None,
         ],
-        "t": {
-            "queue": _rounded(sum(t.queue for t in timings)) if timings else None,
-            "prefill": _rounded(sum(t.prefill for t in timings)) if timings else None,
-            "ttft": _rounded(timings[0].ttft) if timings else None,
-            "decode": _rounded(sum(t.decode for t in timings)) if timings else None,
-            "e2e": _rounded(sum(t.e2e for t in timings)) if timings else None,
-            "inter": _rounded(timings[0].inter_token) if timings else None,
-        },
+        "t": _times(cache_use.timings(result)),
         "h": result.prompt_hash[:16],
     }
     if run is not None:
@@ -145,5 +129,10 @@ def _present(pieces: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in pieces if text]
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 5)
+def _times(timings: Sequence[Timing]) -> dict[str, float | None]:
+    """The seconds of all completions together, of the first one to and between its tokens; none where nothing was timed."""
+    if not timings:
+        return {}
+    sums = {part: sum(getattr(t, part) for t in timings) for part in ("queue", "prefill", "decode", "e2e")}
+    found = sums | {"ttft": timings[0].ttft, "inter": timings[0].inter_token}
+    return {name: None if value is None else round(value, 5) for name, value in found.items()}

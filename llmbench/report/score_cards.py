@@ -5,7 +5,6 @@ from typing import Any
 
 from llmbench.report import benchmark_details
 from llmbench.report.escaping import visible
-from llmbench.results.pass_at_k import RepeatStatistics
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.system.number_format import interval, number, percent, seconds
 
@@ -17,16 +16,10 @@ OF_WRITING = ("cut off", "elicited", "output tokens/s")
 def score_card(
     name: str, benchmark: BenchmarkSummary, notes: Sequence[str], *, client: bool
 ) -> dict[str, Any]:
-    """Returns what the template shows of a benchmark.
-
-    Args:
-        name: The benchmark's.
-        benchmark: What the run found of it.
-        notes: Sentences beside the score.
-        client: The times are the client's of a server.
-    """
+    """Returns what the template shows of a benchmark, with `notes` beside its score; `client`: the times are those at the client of a server."""
     latency = "latency at the client" if client else "latency"
     whole = benchmark.n == benchmark.expected
+    repeats = benchmark.repeated.named() if benchmark.repeated is not None else {}
     judge = benchmark.judge.facts() if benchmark.judge is not None else []
     facts = [
         ("results", number(benchmark.n) if whole else f"{benchmark.n} of {benchmark.expected}"),
@@ -51,7 +44,7 @@ def score_card(
         "notes": [visible(note) for note in notes],
         "scale": _scale(benchmark),
         "facts": facts,
-        "repeats": _repeats(benchmark.repeated),
+        "repeats": ", ".join(f"{name} {percent(e.value)}" for name, e in repeats.items()),
     }
 
 
@@ -65,14 +58,3 @@ def _scale(benchmark: BenchmarkSummary) -> dict[str, Any] | None:
         "ci": (round(100 * ends[0], 2), round(100 * (ends[1] - ends[0]), 2)),
         "point": round(100 * benchmark.accuracy, 2),
     }
-
-
-def _repeats(repeated: RepeatStatistics | None) -> str:
-    if repeated is None:
-        return ""
-    named = (
-        ("avg", repeated.avg),
-        ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
-        ("maj", repeated.maj),
-    )
-    return ", ".join(f"{name}@{e.k} {percent(e.value)}" for name, e in named if e is not None)

@@ -1,14 +1,14 @@
 """Plots of the answers: how long they took, how long they are, and where they are right."""
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from llmbench.records import Result
 from llmbench.report.escaping import label
-from llmbench.report.figures import GREY, OUTCOMES, axis, colour, figure, vertical
+from llmbench.report.figures import GREY, LABELS, OUTCOMES, axis, bars, colour, drawn, figure, intervals
 from llmbench.results import cache_use, stats
 from llmbench.results.likelihood import choices_of
 from llmbench.results.thinking_use import own_completions
@@ -23,82 +23,52 @@ POINTS = 5000
 """Points of the plot of lengths at most: a browser draws each."""
 
 
-def _sum(name: str) -> Callable[[Result], float | None]:
-    def read(result: Result) -> float | None:
-        timings = cache_use.timings(result)
-        return math.fsum(getattr(t, name) for t in timings) if timings else None
-
-    return read
-
-
-def _first(name: str) -> Callable[[Result], float | None]:
-    def read(result: Result) -> float | None:
-        written = result.completions and not choices_of(result)
-        timing = result.completions[0].timing if written else None
-        return getattr(timing, name) if timing is not None else None
-
-    return read
-
-
-DISTRIBUTIONS: tuple[tuple[str, str, str, float, Callable[[Result], float | None]], ...] = (
-    ("latency", "Latency of a sample", "seconds to the last token", 1.0, _sum("e2e")),
-    ("ttft", "Time to the first token, waiting included", "seconds: queue and prefill", 1.0, _first("ttft")),
-    ("queue", "Waiting in the engine's scheduler (queue)", "seconds", 1.0, _sum("queue")),
-    (
-        "prefill",
-        "Reading the prompt (prefill)",
-        "seconds from scheduling to the first token",
-        1.0,
-        _sum("prefill"),
-    ),
-    ("decode", "Writing (decode)", "seconds from the first token to the last", 1.0, _sum("decode")),
-    ("inter_token", "Time between tokens", "milliseconds, mean of a sample", 1e3, _first("inter_token")),
-)
-
-
+DISTRIBUTIONS = {
+    "latency": ("Latency of a sample", "seconds to the last token"),
+    "ttft": ("Time to the first token, waiting included", "seconds: queue and prefill"),
+    "queue": ("Waiting in the engine's scheduler (queue)", "seconds"),
+    "prefill": ("Reading the prompt (prefill)", "seconds from scheduling to the first token"),
+    "decode": ("Writing (decode)", "seconds from the first token to the last"),
+    "inter_token": ("Time between tokens", "milliseconds, mean of a sample"),
+}
 AT_CLIENT = {
     "latency": ("Latency of a sample, at the client", "seconds from sending to the last token"),
     "ttft": ("Time to the first token, at the client", "seconds: network, the server's queue and prefill"),
     "decode": ("First to last token, at the client", "seconds"),
-    "inter_token": ("Time between tokens, at the client", "milliseconds, mean of a sample"),
+    "inter_token": DISTRIBUTIONS["inter_token"],
 }
 """Of these what the client of a server can see, and what that is: title and unit."""
 
 
+def _time(result: Result, name: str) -> float | None:
+    """A result's time in the unit of its plot: to and between tokens of its first text, else of all its completions together."""
+    if name not in ("ttft", "inter_token"):
+        timings, part = cache_use.timings(result), "e2e" if name == "latency" else name
+        return math.fsum(getattr(t, part) for t in timings) if timings else None
+    timing = result.completions[0].timing if result.completions and not choices_of(result) else None
+    if timing is None or name == "ttft":
+        return None if timing is None else timing.ttft
+    return None if timing.inter_token is None else 1e3 * timing.inter_token
+
+
 def distributions(results: Sequence[Result], *, client: bool = False) -> list[dict[str, Any]]:
-    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all.
-
-    Args:
-        results: The run's.
-        client: The times are the client's of a server.
-    """
-    kinds: Sequence[tuple[str, str, str, float, Callable[[Result], float | None]]] = DISTRIBUTIONS
-    if client:
-        seen = [kind for kind in DISTRIBUTIONS if kind[0] in AT_CLIENT]
-        kinds = [(name, *AT_CLIENT[name], factor, read) for name, _, _, factor, read in seen]
-    return [found for kind in kinds if (found := _distribution(results, *kind)) is not None]
+    """Histograms of latency, its phases and the time between tokens, a colour for each benchmark, with percentiles of all; or what the `client` of a server sees."""
+    kinds = AT_CLIENT if client else DISTRIBUTIONS
+    return drawn(_distribution(results, name, title, unit) for name, (title, unit) in kinds.items())
 
 
-def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
-    results: Sequence[Result],
-    name: str,
-    title: str,
-    unit: str,
-    factor: float,
-    read: Callable[[Result], float | None],
-) -> dict[str, Any] | None:
+def _distribution(results: Sequence[Result], name: str, title: str, unit: str) -> dict[str, Any] | None:
     values: dict[str, list[float]] = {}
     for result in results:
-        value = read(result)
-        if value is not None:
-            values.setdefault(result.benchmark, []).append(value * factor)
+        if (value := _time(result, name)) is not None:
+            values.setdefault(result.benchmark, []).append(value)
     ordered = sorted(value for of_one in values.values() for value in of_one)
     # nothing was timed, or nothing took any time, as writing where only choices are scored
     if not any(ordered):
         return None
     low, high = ordered[0], ordered[-1]
     if high - low < 1e-9 * max(1.0, abs(high)):
-        low, high = low - 0.5 * abs(low or 1.0), high + 0.5 * abs(high or 1.0)
+        low, high = low - 0.5 * abs(low), high + 0.5 * abs(high)
     width = (high - low) / BINS
     centres = [round(low + (place + 0.5) * width, 6) for place in range(BINS)]
     traces = [
@@ -113,21 +83,35 @@ def _distribution(  # noqa: PLR0913, PLR0917 - a row of the table above
         }
         for place, (benchmark, of_one) in enumerate(values.items())
     ]
+    marks = [(percent, stats.percentile(ordered, percent)) for percent in (50, 95, 99)]
+    line = {"dash": "dot", "width": 1.5, "color": GREY}
     lines = [
-        vertical(at, f"p{percent} {number_format.number(at)}", row=row)
-        for row, percent in enumerate((50, 95, 99))
-        for at in [stats.percentile(ordered, percent)]
+        {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+        for _, at in marks
+    ]
+    notes = [
+        {
+            "x": at,
+            "y": 1.0,
+            "yref": "paper",
+            "yanchor": "bottom",
+            "yshift": 12 * row,
+            "text": f"p{percent} {number_format.number(at)}",
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+        for row, (percent, at) in enumerate(marks)
     ]
     layout = {
         "barmode": "stack",
         "bargap": 0,
         "xaxis": axis(unit),
         "yaxis": axis("samples"),
-        "shapes": [shape for shape, _ in lines],
-        "annotations": [note for _, note in lines],
+        "shapes": lines,
+        "annotations": notes,
         "margin": {"t": 56},
     }
-    return figure(name, title, traces, height=300, layout=layout)
+    return figure(name, title, traces, layout=layout)
 
 
 def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict[str, Any] | None:
@@ -164,22 +148,13 @@ def lengths(results: Sequence[Result], limits: Mapping[str, int | None]) -> dict
             "tickvals": list(rows.values()),
             "ticktext": [label(name, 24) for name in rows],
             "range": [-0.6, len(rows) - 0.4],
-            "automargin": True,
             "zeroline": False,
         },
         "shapes": shapes,
-        "hovermode": "closest",
     }
     note = "Grey bars are the limits; points piled up there are answers that were cut off. A click on a point opens its sample."
-    return figure(
-        "lengths",
-        "Output length and outcome",
-        traces,
-        note=note,
-        height=140 + 70 * len(rows),
-        layout=layout,
-        links=True,
-    )
+    title, height = "Output length and outcome", 140 + 70 * len(rows)
+    return figure("lengths", title, traces, note=note, height=height, layout=layout, wide=True)
 
 
 def _points(
@@ -205,20 +180,18 @@ FIXED = ", which hold only for a number of questions that was fixed beforehand, 
 
 
 def by_group(results: Sequence[Result], stopped: Container[str] = ()) -> list[dict[str, Any]]:
-    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps.
-
-    Args:
-        results: Those of a run.
-        stopped: Benchmarks that `stop_when` was set for, of which the intervals claim too much.
-    """
+    """Accuracy with its interval by subject, level, difficulty, month: a plot for each that a benchmark keeps; of those that `stopped` early intervals claim too much."""
     found = []
     for benchmark in dict.fromkeys(result.benchmark for result in results):
-        own = [result for result in results if result.benchmark == benchmark]
+        note = f"With 95% intervals{FIXED if benchmark in stopped else ''}; in brackets how many questions."
         for group in GROUPS:
-            values = {str(r.fields[group]) for r in own if r.fields.get(group) is not None}
-            if 1 < len(values) <= MOST_GROUPS:
-                note = f"With 95% intervals{FIXED if benchmark in stopped else ''}; in brackets how many questions."
-                found.append(_group(benchmark, group, own, sorted(values, key=_natural), note))
+            scores: dict[str, dict[str, list[float]]] = {}
+            for r in results:
+                if r.benchmark == benchmark and r.fields.get(group) is not None:
+                    of_value = scores.setdefault(str(r.fields[group]), {})
+                    of_value.setdefault(r.sample_id, []).append(r.score.value)
+            if 1 < len(scores) <= MOST_GROUPS:
+                found.append(_group(benchmark, group, scores, note))
     return found
 
 
@@ -229,49 +202,17 @@ def _natural(value: str) -> tuple[float, str]:
 
 
 def _group(
-    benchmark: str, group: str, results: Sequence[Result], values: Iterable[str], note: str
+    benchmark: str, group: str, scores: Mapping[str, Mapping[str, Sequence[float]]], note: str
 ) -> dict[str, Any]:
-    names, shares, below, above, counts = [], [], [], [], []
-    for value in values:
-        questions: dict[str, list[float]] = {}
-        for result in results:
-            if str(result.fields.get(group)) == value:
-                questions.setdefault(result.sample_id, []).append(result.score.value)
-        means = [math.fsum(of_one) / len(of_one) for of_one in questions.values()]
-        share = math.fsum(means) / len(means)
+    """The plot of the scores by the values of a field and by questions."""
+    names, shares, ends = [], [], []
+    for value in sorted(scores, key=_natural):
+        means = [math.fsum(of_one) / len(of_one) for of_one in scores[value].values()]
         low, high = stats.interval(means)
         names.append(f"{label(value, 28)} ({len(means)})")
-        shares.append(round(100 * share, 2))
-        below.append(round(100 * (share - low), 2))
-        above.append(round(100 * (high - share), 2))
-        counts.append(len(means))
-    trace = {
-        "type": "bar",
-        "orientation": "h",
-        "x": shares,
-        "y": names,
-        "marker": {"color": colour(0)},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": above,
-            "arrayminus": below,
-            "thickness": 1.2,
-            "color": GREY,
-        },
-        "hovertemplate": "%{y}: %{x:.1f}%<extra></extra>",
-        "showlegend": False,
-    }
-    layout = {
-        "xaxis": axis("accuracy, %", range=[0, 100]),
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-        "hovermode": "closest",
-    }
-    return figure(
-        f"by-{benchmark}-{group}",
-        f"{benchmark}: accuracy by {group}",
-        [trace],
-        note=note,
-        height=110 + 30 * len(names),
-        layout=layout,
-    )
+        shares.append(100 * math.fsum(means) / len(means))
+        ends.append((100 * low, 100 * high))
+    trace = bars(names, shares, 0, "%{y}: %{x:.1f}%") | {"error_x": intervals(shares, ends)}
+    layout = {"xaxis": axis("accuracy, %", range=[0, 100]), "yaxis": LABELS}
+    title, height = f"{benchmark}: accuracy by {group}", 110 + 30 * len(names)
+    return figure(f"by-{benchmark}-{group}", title, [trace], note=note, height=height, layout=layout)

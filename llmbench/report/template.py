@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import orjson
 
 from llmbench._version import __version__
+from llmbench.records import Result
 
 ASSETS = Path(__file__).parent / "assets"
+MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\frac|[\^_]\{")
+CODE = re.compile(r"```|^diff --git|^def |^class |^import ", re.MULTILINE)
 
 
 @cache
@@ -20,32 +24,29 @@ def _asset(name: str) -> str:
 
 
 def render(
-    context: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], packed: str, *, math: bool, code: bool
+    context: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], packed: str, shown: Sequence[Result]
 ) -> str:
     """The whole page.
 
     Args:
-        context: What the template names.
+        context: What the template names; a page need not have all of it.
         figures: Plots, as `llmbench.report.figures.figure` makes them.
         packed: The samples, as `llmbench.report.sample_data.pack` makes them; empty for a page without them.
-        math: Some text has mathematics, so that KaTeX is needed.
-        code: Some text has code, so that highlight.js is.
+        shown: The results whose texts are in the page, which decide whether it carries KaTeX and highlight.js.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
+    math, code = _has(MATH, shown), _has(CODE, shown)
     scripts = ["vendor/plotly.js"]
     scripts += ["vendor/katex.js", "vendor/auto-render.js"] if math else []
     scripts += ["vendor/highlight.js"] if code else []
     texts = [_asset(name) for name in (*scripts, "page.js")]
     style = _asset("page.css") + (_asset("vendor/katex.css") if math else "")
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True)
     # Marked as safe is what llmbench carries itself, base64, and JSON without the characters that HTML knows.
     return environment.get_template("page.html.jinja").render(
-        EMPTY
-        | dict(context)
+        dict(context)
         | {
             "policy": policy(texts),
             "version": __version__,
@@ -58,20 +59,13 @@ def render(
     )
 
 
-EMPTY: dict[str, Any] = {
-    "about": [],
-    "problems": [],
-    "scores": [],
-    "details": [],
-    "cards": [],
-    "table": None,
-    "comparisons": [],
-    "several_runs": False,
-    "sealed": "",
-    "cut": "",
-    "facts": [],
-}
-"""What a page need not have."""
+def _has(pattern: re.Pattern[str], results: Sequence[Result]) -> bool:
+    """Whether some prompt, text or answer has what the pattern finds."""
+    return any(
+        pattern.search(text[:20_000])
+        for result in results
+        for text in (result.prompt, result.text, result.score.answer or "", result.target)
+    )
 
 
 def policy(scripts: Sequence[str]) -> str:

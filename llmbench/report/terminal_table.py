@@ -1,6 +1,7 @@
 """The closing table of a run at the terminal."""
 
 import logging
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -97,12 +98,7 @@ def _filled(columns: Sequence[Column], benchmarks: Mapping[str, BenchmarkSummary
 
 
 def _repeats(repeated: RepeatStatistics) -> str:
-    named = [
-        ("avg", repeated.avg),
-        ("pass", repeated.pass_at[-1] if repeated.pass_at else None),
-        ("maj", repeated.maj),
-    ]
-    parts = [f"{name}@{e.k} {percent(e.value)} {interval(e.ci95)}" for name, e in named if e]
+    parts = [f"{name} {percent(e.value)} {interval(e.ci95)}" for name, e in repeated.named().items()]
     split = repeated.variance
     if split is not None:
         parts.append(
@@ -113,14 +109,8 @@ def _repeats(repeated: RepeatStatistics) -> str:
 
 def _folded(parts: Sequence[str], width: int) -> str:
     """The parts with commas between them; lines end after a part, so that no number is torn from its unit."""
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if len(f"{lines[-1]}, {part},") <= width:
-            lines[-1] += f", {part}"
-        else:
-            lines[-1] += ","
-            lines.append(part)
-    return "\n".join(lines)
+    whole = ", ".join(part.replace(" ", "\xa0") for part in parts)
+    return textwrap.fill(whole, width, break_on_hyphens=False, break_long_words=False).replace("\xa0", " ")
 
 
 SHORT_S = 0.05

@@ -9,8 +9,8 @@ from llmbench.report.compare.comparison import compare_benchmark
 from llmbench.report.compare.records import BenchmarkComparison
 from llmbench.report.compare.terminal_page import p_value
 from llmbench.report.escaping import visible
-from llmbench.report.figures import axis, colour, figure
-from llmbench.report.point_labels import ROOM, accuracy_axis, intervals, label_positions, named_points
+from llmbench.report.figures import axis, colour, figure, intervals
+from llmbench.report.point_labels import ROOM, accuracy_axis, named_points
 from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing
 from llmbench.results.paired_tests import ALPHA, Method
 from llmbench.system.number_format import count, interval, number, percent, points, seconds
@@ -53,11 +53,6 @@ class BudgetPoint:
         return f"{percent(self.accuracy)} with {number(self.tokens)} tokens an answer"
 
 
-def varied(entries: Sequence[RunEntry]) -> bool:
-    """Whether the runs differ in the budget and in nothing else."""
-    return differing(entries) == [SETTING]
-
-
 def budget_points(entries: Sequence[RunEntry], benchmark: str) -> list[BudgetPoint]:
     """The finished runs of a benchmark, those with the fewest tokens first."""
     found = []
@@ -87,54 +82,41 @@ def _tokens(entry: RunEntry, benchmark: str) -> float | None:
 
 
 def _tried(entries: Sequence[RunEntry]) -> dict[str, list[BudgetPoint]]:
-    """The points of each benchmark whose runs differ in the budget alone."""
+    """The points of each benchmark whose runs differ in the budget and in nothing else, where there are two or more."""
     own = {name: [e for e in entries if name in e.summary.benchmarks] for name in benchmarks_of(entries)}
-    return {name: budget_points(of_one, name) for name, of_one in own.items() if varied(of_one)}
+    found = {name: budget_points(runs, name) for name, runs in own.items() if differing(runs) == [SETTING]}
+    return {name: tried for name, tried in found.items() if len(tried) > 1}
 
 
 def sentences(entries: Sequence[RunEntry]) -> list[str]:
     """For each benchmark the cheapest budget whose accuracy is not detectably lower than the best's; nothing where something else was varied."""
-    found = {name: _cheapest(name, tried) for name, tried in _tried(entries).items()}
-    return [
-        sentence
-        + (
-            STOPPED
-            if any(entry.benchmark(name).stopping for entry in entries if name in entry.summary.benchmarks)
-            else ""
-        )
-        for name, sentence in found.items()
-        if sentence is not None
-    ]
+    return [said for name, tried in _tried(entries).items() if (said := _cheapest(name, tried))]
 
 
-def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str | None:
-    if len(tried) < 2:  # noqa: PLR2004 - nothing to compare
-        return None
+def _cheapest(benchmark: str, tried: Sequence[BudgetPoint]) -> str:
     best = max(tried, key=lambda point: point.accuracy)  # of equals the cheapest
+    cheaper = tried[: tried.index(best)]
+    others = cheaper or [max(tried[1:], key=lambda point: point.accuracy)]
+    compared = [compare_benchmark(best.entry, point.entry, benchmark) for point in others]
+    known = [(point, found) for point, found in zip(others, compared, strict=True) if found is not None]
+    if len(known) < len(others):  # they have no question in common
+        return ""
     level = f"at the {ALPHA:.0%} level, not corrected for the {count(len(tried), 'budget')} tried"
-    head = f"{benchmark}: the best accuracy was {best.found} ({SETTING}: {best.name})"
-    for point in tried[: tried.index(best)]:
-        compared = _compared(point, best, benchmark)
-        if compared is None:
-            return None
-        test, change = compared.significance, compared.difference
-        if compared.distinguishable and change.difference < 0:
-            continue
-        return (
-            f"{head}; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
-            f"95% interval {_ends(change.ci95)}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {_power(compared)}."
+    enough = (each for each in known if not each[1].distinguishable or each[1].difference.difference >= 0)
+    said = f"{benchmark}: the best accuracy was {best.found} ({SETTING}: {best.name})"
+    if not cheaper:
+        said += f", and no other was cheaper; {_power(known[0][1])}."
+    elif (first := next(enough, None)) is not None:
+        point, found = first
+        test, change = found.significance, found.difference
+        ends = "not known" if change.ci95 is None else f"[{points(change.ci95[0])}, {points(change.ci95[1])}]"
+        said += (
+            f"; the cheapest budget that is not detectably lower is {point.name}: {point.found}, {points(change.difference)} points, "
+            f"95% interval {ends}, p = {p_value(test.p_value)} by {TESTS[test.method]} {level}; {_power(found)}."
         )
-    if best is tried[0]:
-        compared = _compared(best, max(tried[1:], key=lambda point: point.accuracy), benchmark)
-        return f"{head}, and no other was cheaper{'; ' + _power(compared) if compared else ''}."
-    compared = _compared(tried[0], best, benchmark)
-    method = compared.significance.method if compared else Method.MCNEMAR
-    return f"{head}; every cheaper budget is detectably lower, by {TESTS[method]} {level}."
-
-
-def _compared(point: BudgetPoint, best: BudgetPoint, benchmark: str) -> BenchmarkComparison | None:
-    """A budget's run compared with the best's; None where they have no question in common."""
-    return compare_benchmark(best.entry, point.entry, benchmark)
+    else:
+        said += f"; every cheaper budget is detectably lower, by {TESTS[known[0][1].significance.method]} {level}."
+    return said + (STOPPED if any(point.entry.benchmark(benchmark).stopping for point in tried) else "")
 
 
 def _power(compared: BenchmarkComparison) -> str:
@@ -145,38 +127,30 @@ def _power(compared: BenchmarkComparison) -> str:
     return f"on {questions} a true difference of {points(least).lstrip('+')} points is found with 80% probability"
 
 
-def _ends(ci95: tuple[float, float] | None) -> str:
-    return "not known" if ci95 is None else f"[{points(ci95[0])}, {points(ci95[1])}]"
-
-
 def figures(entries: Sequence[RunEntry]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its 95% interval, and the time of generating, against the mean tokens of an answer."""
-    return [
-        _figure(name, tried, _cheapest(name, tried) or "")
-        for name, tried in _tried(entries).items()
-        if len(tried) > 1
-    ]
+    return [_figure(name, tried) for name, tried in _tried(entries).items()]
 
 
-def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str, Any]:
-    places = [(round(point.tokens, 1), round(100 * point.accuracy, 2)) for point in tried]
-    names, widest = [point.name for point in tried], (places[-1][0] or 1.0) * ROOM
-    at = label_positions(places, names, (len(tried) - 1, 0), widest)
+def _figure(benchmark: str, tried: Sequence[BudgetPoint]) -> dict[str, Any]:
+    places, widest = (
+        [(point.tokens, 100 * point.accuracy) for point in tried],
+        (tried[-1].tokens or 1.0) * ROOM,
+    )
     hover = [f"{each.name}: {each.found}, {interval(each.ci95)}, {seconds(each.time_s)}" for each in tried]
     ends = [(100 * point.ci95[0], 100 * point.ci95[1]) for point in tried]
-    accuracy = named_points(places, names, at, hover) | {
+    names, labelled_first = [point.name for point in tried], (len(tried) - 1, 0)
+    accuracy = named_points(places, names, hover, first=labelled_first, widest=widest) | {
         "mode": "lines+markers+text",
         "name": "accuracy",
-        "marker": {"size": 9, "color": colour(0)},
-        "line": {"color": colour(0), "width": 1},
-        "error_y": intervals([100 * point.accuracy for point in tried], ends),
+        "error_y": intervals([score for _, score in places], ends),
     }
     time = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "seconds of generating",
         "x": accuracy["x"],
-        "y": [None if point.time_s is None else round(point.time_s, 3) for point in tried],
+        "y": [point.time_s for point in tried],
         "yaxis": "y2",
         "line": {"color": colour(1), "dash": "dot"},
         "marker": {"size": 6, "color": colour(1)},
@@ -187,17 +161,13 @@ def _figure(benchmark: str, tried: Sequence[BudgetPoint], note: str) -> dict[str
         "yaxis2": axis(
             "seconds of generating", overlaying="y", side="right", rangemode="tozero", showgrid=False
         ),
-        "hovermode": "closest",
         "margin": {"t": 28, "r": 56},
     }
     title = f"{visible(benchmark)}: accuracy, tokens and time by thinking budget"
+    note = f"{_read(tried, all_named=all(accuracy['text']))} {_cheapest(benchmark, tried)}"
+    traces = [accuracy, time]
     return figure(
-        f"thinking-{benchmark}",
-        title,
-        [accuracy, time],
-        note=visible(f"{_read(tried, all_named=all(at))} {note}".strip()),
-        height=380,
-        layout=layout,
+        f"thinking-{benchmark}", title, traces, note=visible(note.strip()), height=380, layout=layout
     )
 
 

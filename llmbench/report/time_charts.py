@@ -1,38 +1,57 @@
-"""Where the time went, and the machine over time."""
+"""Where the time went, what the requests were doing meanwhile, and the machine over time."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-from llmbench.records import Result
-from llmbench.report import phases
+import numpy as np
+
+from llmbench.records import Result, Timing
 from llmbench.report.figures import axis, colour, figure, scaled
 from llmbench.results.generation import tail
-from llmbench.results.summary import Summary
+from llmbench.results.summary import Phases, Summary
 from llmbench.system.number_format import GIB, percent, seconds
 from llmbench.telemetry.aggregate import utilization, whole
-from llmbench.telemetry.records import TelemetrySample
+from llmbench.telemetry.records import EngineState, TelemetrySample
 
 POINTS = 1500
-"""Points of a line in a timeline at most."""
+"""Moments of the plot of requests at most."""
 GAP = 0.05
 """Between the rows of the timeline, as a share of its height."""
-PARTS = {
-    "import": "import",
-    "data": "data",
-    "tokenizer": "tokenizer",
+LOADING = {
     "weights": "weights",
     "quantize": "quantize",
     "compile": "compile",
     "profile": "memory profiling",
     "capture": "graph capture",
     "warm_up": "warm-up",
+}
+PARTS = {
+    "import": "import",
+    "data": "data",
+    "tokenizer": "tokenizer",
+    **LOADING,
     "other load": "rest of loading",
     "generate": "generating",
     "tail": "tail of generating",
     "grading": "grading after the last token",
     "other": "everything else",
 }
+AT_CLIENT = {"decode": "from first to last token", "prefill": "until the first token"}
+"""What a client can tell of a server."""
+PHASES = {"decode": "writing (decode)", "prefill": "reading the prompt (prefill)", "queue": "waiting (queue)"}
+
+
+def timings_of(summary: Summary, results: Sequence[Result]) -> list[Timing]:
+    """The times of all completions of the last attempt; those before have another clock."""
+    attempts = summary.sittings
+    own = results[-attempts[-1].results or len(results) :] if len(attempts) > 1 else results
+    return [c.timing for r in own for c in r.completions if c.timing is not None]
+
+
+def stopped_early(summary: Summary) -> bool:
+    """Whether `stop_when` ended the run, so that requests in flight were dropped."""
+    entries = [found.stopping for found in summary.benchmarks.values()]
+    return any(entry is not None and entry.questions < entry.of for entry in entries)
 
 
 def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
@@ -42,13 +61,11 @@ def parts(summary: Summary, results: Sequence[Result]) -> dict[str, float]:
     """
     times, load = summary.time_s, summary.time_s.load
     found = {"import": times.import_, "data": times.data, "tokenizer": times.tokenizer}
-    pieces = times.load_parts if load else {}
-    named = ("weights", "quantize", "compile", "profile", "capture", "warm_up")
-    found |= {name: pieces.get(name) for name in named}
     if load:
-        found["other load"] = max(0.0, load - sum(pieces.get(name) or 0.0 for name in named))
-    timings = phases.timings_of(summary, results)
-    stopped = phases.stopped_early(summary)  # the last answers are not the last requests: others were dropped
+        found |= {name: times.load_parts.get(name) for name in LOADING}
+        found["other load"] = max(0.0, load - sum(found[name] or 0.0 for name in LOADING))
+    timings = timings_of(summary, results)
+    stopped = stopped_early(summary)  # the last answers are not the last requests: others were dropped
     late = tail(timings)[0] if times.generate and timings and not stopped else 0.0
     found |= {"generate": max(0.0, (times.generate or 0.0) - late), "tail": late}
     found["grading"] = times.grade_tail
@@ -76,99 +93,107 @@ def where_time_went(summary: Summary, results: Sequence[Result]) -> dict[str, An
         }
         for name, taken in found.items()
     ]
-    layout = {
-        "barmode": "stack",
-        "xaxis": axis("seconds"),
-        "yaxis": {"visible": False},
-        "hovermode": "closest",
-    }
+    layout = {"barmode": "stack", "xaxis": axis("seconds"), "yaxis": {"visible": False}}
     note = (
         "The tail is the end of generating, in which fewer than half as many requests ran as at most. Below is what the requests "
         "were doing meanwhile."
     )
-    return figure("time", "Where the time went", traces, note=note, height=170, layout=layout)
+    return figure("time", "Where the time went", traces, note=note, height=170, layout=layout, wide=True)
 
 
-Reader = Callable[[TelemetrySample], float | None]
+def _running(timings: Sequence[Timing]) -> tuple[list[float], dict[str, list[int]]]:
+    """Moments in seconds since the first request was queued, and how many requests were in each phase from each of them on."""
+    stamps = np.sort([(t.queued, t.queued + t.queue, t.queued + t.ttft, t.finished) for t in timings], axis=0)
+    moments = np.unique(stamps)
+    shown = np.unique(np.append(moments[:: max(1, -(-len(moments) // POINTS))], moments[-1]))
+    begun = [np.searchsorted(column, shown, side="right") for column in stamps.T]
+    phases = zip(("queue", "prefill", "decode"), begun, begun[1:], strict=False)
+    return np.round(shown - moments[0], 4).tolist(), {
+        name: (begins - ends).tolist() for name, begins, ends in phases
+    }
 
 
-def _gpu(sample: TelemetrySample, name: str) -> float | None:
-    return whole(getattr(gpu, name) for gpu in sample.gpus)
-
-
-def _engine(sample: TelemetrySample, name: str) -> float | None:
-    return getattr(sample.engine, name) if sample.engine is not None else None
-
-
-LINES: tuple[tuple[str, tuple[tuple[str, Reader], ...]], ...] = (
-    (
-        "memory, GiB",
-        (
-            ("GPU memory", lambda s: scaled(_gpu(s, "memory_bytes"), GIB)),
-            ("memory of the process", lambda s: scaled(s.rss_bytes, GIB)),
-        ),
-    ),
-    (
-        "share in use",
-        (
-            ("GPU", lambda s: utilization(s.gpus)),
-            ("KV cache", lambda s: _engine(s, "kv_cache_use")),
-        ),
-    ),
-    ("CPU cores in use", (("CPU cores", lambda s: s.cpu_share if not s.gpus else None),)),
-    ("power, W", (("power", lambda s: _gpu(s, "power_w")),)),
-    (
-        "requests",
-        (
-            ("running", lambda s: _engine(s, "running")),
-            ("waiting", lambda s: _engine(s, "waiting")),
-        ),
-    ),
-    ("held back", (("queued by llmbench", lambda s: _engine(s, "queued")),)),
-)
+def requests_over_time(summary: Summary, results: Sequence[Result]) -> dict[str, Any] | None:
+    """Requests in each phase over the seconds of generating, one upon the other, with each phase's share of their time."""
+    timings = timings_of(summary, results)
+    spent = Phases.of(timings)
+    if spent is None:
+        return None
+    total = (spent.queue + spent.prefill + spent.decode) or 1.0
+    moments, running = _running(timings)
+    client = summary.engine is not None and summary.engine.server is not None
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "stackgroup": "requests",
+            "line": {"shape": "hv", "width": 0.5, "color": colour(place)},
+            "name": f"{title} {percent(getattr(spent, name) / total)}",
+            "x": moments,
+            "y": running[name],
+        }
+        for place, (name, title) in enumerate((AT_CLIENT if client else PHASES).items())
+    ]
+    note = (
+        f"Shares are of the {seconds(total)} that all requests together spent in the engine. Requests that llmbench held back "
+        "until a place of the batch was free are not among them."
+    )
+    if client:
+        note = (
+            f"Shares are of the {seconds(total)} of all requests together, from sending each to the last piece of its answer, as this "
+            "client saw it. Network and the server's own queue stand before the first token; waiting for a place among those in "
+            "flight, failed tries and pauses are not among them."
+        )
+    if stopped_early(summary):
+        note += " The run stopped early: requests that it dropped have no times, so they are missing from the end of the plot."
+    layout = {
+        "xaxis": axis("seconds since the first request"),
+        "yaxis": axis("requests", rangemode="tozero"),
+        "hovermode": "x unified",
+    }
+    return figure("phases", "What the requests were doing", traces, note=note, layout=layout, wide=True)
 
 
 MOST_GPUS = 16
 """More than so many have one line together."""
-
-
-def _lines(samples: Sequence[TelemetrySample]) -> Iterator[tuple[str, Sequence[tuple[str, Reader]]]]:
-    """The rows with their lines; several GPUs have a line each for their use."""
-    gpus = max((len(sample.gpus) for sample in samples), default=0)
-    for title, lines in LINES:
-        if title == "share in use" and 1 < gpus <= MOST_GPUS:
-            each = [(f"GPU {number + 1}", partial(_use_of, number=number)) for number in range(gpus)]
-            yield title, [*each, *(line for line in lines if line[0] != "GPU")]
-        else:
-            yield title, lines
-
-
-def _use_of(sample: TelemetrySample, *, number: int) -> float | None:
-    return sample.gpus[number].utilization if number < len(sample.gpus) else None
-
-
 OF_THIS_MACHINE = ("GPU memory", "memory of the process", "GPU", "CPU cores", "power")
 """Lines that say nothing of a server's machine."""
 
 
-def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dict[str, Any] | None:
-    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured.
+def _values(sample: TelemetrySample, gpus: int) -> dict[str, dict[str, float | None]]:
+    """The values of the lines of each row at one moment; several GPUs have a line each for their use."""
+    own, state = sample.gpus, sample.engine or EngineState()
+    use = {"GPU": utilization(own)}
+    if 1 < gpus <= MOST_GPUS:
+        use = {f"GPU {n + 1}": own[n].utilization if n < len(own) else None for n in range(gpus)}
+    return {
+        "memory, GiB": {
+            "GPU memory": scaled(whole(gpu.memory_bytes for gpu in own), GIB),
+            "memory of the process": scaled(sample.rss_bytes, GIB),
+        },
+        "share in use": use | {"KV cache": state.kv_cache_use},
+        "CPU cores in use": {"CPU cores": None if own else sample.cpu_share},
+        "power, W": {"power": whole(gpu.power_w for gpu in own)},
+        "requests": {"running": state.running, "waiting": state.waiting},
+        "held back": {"queued by llmbench": state.queued},
+    }
 
-    Args:
-        samples: The trace.
-        client: A server had the model: only its own figures are shown.
-    """
-    shown = samples[:: max(1, -(-len(samples) // POINTS))]
-    rows = []
-    for title, lines in _lines(shown):
-        relevant = [line for line in lines if not (client and line[0] in OF_THIS_MACHINE)]
-        read = [(name, [reader(sample) for sample in shown]) for name, reader in relevant]
-        present = [(name, values) for name, values in read if any(v is not None for v in values)]
+
+def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dict[str, Any] | None:
+    """Memory, use, power and requests over the run's seconds, one below the other; only what was measured, and for the `client` of a server only the server's own figures."""
+    if len(samples) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    gpus, rows = max(len(sample.gpus) for sample in samples), []
+    read = [_values(sample, gpus) for sample in samples]
+    for title, names in read[0].items():
+        own = [name for name in names if not (client and name in OF_THIS_MACHINE)]
+        lines = [(name, [values[title][name] for values in read]) for name in own]
+        present = [(name, line) for name, line in lines if any(value is not None for value in line)]
         if present:
             rows.append((title, present))
-    if not rows or len(shown) < 2:  # noqa: PLR2004 - a line has two ends
+    if not rows:
         return None
-    times = [round(sample.t, 2) for sample in shown]
+    times = [round(sample.t, 2) for sample in samples]
     free = {"anchor": "free", "position": 0} if len(rows) > 1 else {}
     layout: dict[str, Any] = {"xaxis": axis("seconds since the run began", **free), "hovermode": "x unified"}
     traces: list[dict[str, Any]] = []
@@ -193,7 +218,8 @@ def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dic
         "Running and waiting requests are the engine's scheduler's; the batch size keeps the queued ones from it. "
         "Requests that wait while the KV cache is full wait for its memory."
     )
-    if any(_engine(s, "running") is not None and _engine(s, "waiting") is None for s in shown):
+    states = [sample.engine for sample in samples if sample.engine is not None]
+    if any(state.running is not None and state.waiting is None for state in states):
         note += " It is not known which of the running ones waited in the scheduler."
     if client:
         note = (
@@ -201,4 +227,4 @@ def timeline(samples: Sequence[TelemetrySample], *, client: bool = False) -> dic
             "is what this client had in flight."
         )
     title = "The server over time" if client else "The machine over time"
-    return figure("timeline", title, traces, note=note, height=160 * len(rows) + 80, layout=layout)
+    return figure("timeline", title, traces, note=note, height=160 * len(rows) + 80, layout=layout, wide=True)

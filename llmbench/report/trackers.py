@@ -40,8 +40,6 @@ NOT_SETTINGS = re.compile(r"benchmarks\.[^.]+\.(profiles|reference|checked)\b")
 FIGURES = ("time_s", "memory", "gpu", "cost", "engine", "benchmarks")
 RETRIES = "3"
 """Of a server that does not answer, unless the user says otherwise: MLflow's own seven take four minutes, the GPU waiting."""
-PARAM_LENGTH, PARAMS_AT_ONCE, METRICS_AT_ONCE = 6000, 100, 1000
-"""MLflow's limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +101,10 @@ def _tracked(folder: Path) -> Iterator[Tracked]:
     job = re.fullmatch(r"\d+(_\d+)?", folder.name)
     group = folder.absolute().parent.name if job else None
     with tempfile.TemporaryDirectory(prefix="llmbench-") as copies:
-        files = [_copy(folder / name, Path(copies)) for name in FILES if _own(folder / name)]
+        own = [path for path in (folder / name for name in FILES) if path.is_file() and not path.is_symlink()]
+        files = [_copy(path, Path(copies)) for path in own]
         name = f"{group}/{folder.name}" if group else folder.name
         yield Tracked(name, group, params_of(settings), metrics_of(summary), files)
-
-
-def _own(path: Path) -> bool:
-    """Whether it is a file, and no link to somebody's."""
-    return path.is_file() and not path.is_symlink()
 
 
 def _copy(path: Path, into: Path) -> Path:
@@ -163,15 +157,12 @@ def _mlflow(tracked: Tracked, settings: OutputSettings, folder: Path) -> str:
     experiment = client.get_experiment_by_name(project)
     number = experiment.experiment_id if experiment else client.create_experiment(project, artifacts)
     tags = {"llmbench.folder": str(folder.absolute())} | ({"sweep": tracked.group} if tracked.group else {})
-    run = client.create_run(number, tags=tags, run_name=tracked.name).info.run_id
+    info = client.create_run(number, tags=tags, run_name=tracked.name).info
+    run = info.run_id
     try:
-        params = [Param(name, value[:PARAM_LENGTH]) for name, value in tracked.params.items()]
-        for start in range(0, len(params), PARAMS_AT_ONCE):
-            client.log_batch(run, params=params[start : start + PARAMS_AT_ONCE])
-        now = client.get_run(run).info.start_time
-        metrics = [Metric(name, value, now, 0) for name, value in tracked.metrics.items()]
-        for start in range(0, len(metrics), METRICS_AT_ONCE):
-            client.log_batch(run, metrics=metrics[start : start + METRICS_AT_ONCE])
+        params = [Param(name, value) for name, value in tracked.params.items()]
+        metrics = [Metric(name, value, info.start_time, 0) for name, value in tracked.metrics.items()]
+        client.log_batch(run, metrics=metrics, params=params)
         for path in tracked.files:
             client.log_artifact(run, str(path))
     except BaseException:

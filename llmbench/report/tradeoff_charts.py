@@ -1,12 +1,11 @@
 """What several runs cost and what they brought: speed, score, memory and energy against one another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from llmbench.report.escaping import label, short, visible
-from llmbench.report.figures import axis, colour, figure, scaled
-from llmbench.report.point_labels import BELOW, ROOM, accuracy_axis, intervals, label_positions, named_points
+from llmbench.report.figures import LABELS, axis, bars, colour, figure, intervals, scaled
+from llmbench.report.point_labels import BELOW, ROOM, accuracy_axis, named_points
 from llmbench.report.run_entry import NO_SECONDS, RunEntry, benchmarks_of, differing, unlike
 from llmbench.system.number_format import GIB, number, percent, seconds
 
@@ -21,79 +20,51 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredRun:
-    """A run in the plot of a benchmark: its place among the runs, seconds of generating, accuracy and its interval in percent."""
-
-    place: int
-    time_s: float
-    accuracy: float
-    ends: tuple[float, float]
-
-
 def accuracy(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
     """For each benchmark accuracy with its interval against the time of generating; the Pareto front is a line."""
     shown, labels = labels_of(names)
     untimed = any(entry.generate_s is None and entry.summary.time_s.generate for entry in entries)
-    note = f"Loading is not in it; the table has it. {NO_SECONDS if untimed else ''} {labels}"
+    note = " ".join(
+        f"Loading is not in it; the table has it. {NO_SECONDS if untimed else ''} {labels}".split()
+    )
     found = []
     for benchmark in benchmarks_of(entries):
-        runs = _scored(entries, benchmark)
+        runs = [
+            (time_s, 100 * score.accuracy, score.ci95, name, text)
+            for entry, name, text in zip(entries, names, shown, strict=True)
+            for time_s, score in [(entry.generate_s, entry.benchmark(benchmark))]
+            if time_s is not None and score.accuracy is not None
+        ]
         if not runs:
             continue
-        longest = max(run.time_s for run in runs) or 1.0
+        points = [(time_s, score) for time_s, score, *_ in runs]
+        front, widest = pareto(points), (max(points)[0] or 1.0) * ROOM
+        hover = [f"{name}: {percent(score / 100)} in {seconds(time_s)}" for time_s, score, _, name, _ in runs]
+        ends = [(100 * ends[0], 100 * ends[1]) if ends else (score, score) for _, score, ends, *_ in runs]
+        line = {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Pareto front: none is faster and better",
+            "x": [points[place][0] for place in front],
+            "y": [points[place][1] for place in front],
+            "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
+            "hoverinfo": "skip",
+        }
+        marks = named_points(points, [text for *_, text in runs], hover, first=front, widest=widest) | {
+            "name": "runs",
+            "marker": {"size": 9, "color": [colour(int(place in front)) for place in range(len(runs))]},
+            "error_y": intervals([score for _, score in points], ends),
+        }
         layout = {
-            "xaxis": axis("seconds of generating", range=[0, longest * ROOM]),
+            "xaxis": axis("seconds of generating", range=[0, widest]),
             "yaxis": accuracy_axis(),
-            "hovermode": "closest",
             "margin": {"t": 28},
         }
-        title, traces = (
-            f"{visible(benchmark)}: accuracy and time",
-            _front_and_runs(runs, names, shown, longest),
-        )
+        title = f"{visible(benchmark)}: accuracy and time"
         found.append(
-            figure(
-                f"pareto-{benchmark}", title, traces, note=" ".join(note.split()), height=380, layout=layout
-            )
+            figure(f"pareto-{benchmark}", title, [line, marks], note=note, height=380, layout=layout)
         )
     return found
-
-
-def _scored(entries: Sequence[RunEntry], benchmark: str) -> list[ScoredRun]:
-    found = []
-    for place, entry in enumerate(entries):
-        time_s, score = entry.generate_s, entry.benchmark(benchmark)
-        if time_s is not None and score.accuracy is not None:
-            low, high = score.ci95 or (score.accuracy, score.accuracy)
-            found.append(ScoredRun(place, time_s, 100 * score.accuracy, (100 * low, 100 * high)))
-    return found
-
-
-def _front_and_runs(
-    runs: Sequence[ScoredRun], names: Sequence[str], shown: Sequence[str], longest: float
-) -> list[dict[str, Any]]:
-    """The line of the Pareto front, and a mark for each run."""
-    points = [(run.time_s, run.accuracy) for run in runs]
-    front = pareto(points)
-    texts = [shown[run.place] for run in runs]
-    positions = label_positions(points, texts, front, longest * ROOM)
-    hover = [f"{names[run.place]}: {percent(run.accuracy / 100)} in {seconds(run.time_s)}" for run in runs]
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "Pareto front: none is faster and better",
-        "x": [points[place][0] for place in front],
-        "y": [points[place][1] for place in front],
-        "line": {"color": colour(1), "shape": "hv", "dash": "dash"},
-        "hoverinfo": "skip",
-    }
-    marks = named_points(points, texts, positions, hover) | {
-        "name": "runs",
-        "marker": {"size": 9, "color": [colour(int(place in front)) for place in range(len(runs))]},
-        "error_y": intervals([run.accuracy for run in runs], [run.ends for run in runs]),
-    }
-    return [line, marks]
 
 
 BATCH = frozenset({"batch_size", "static_batch_size"})
@@ -110,101 +81,39 @@ def labels_of(names: Sequence[str]) -> tuple[list[str], str]:
     return unlike(label(short(name, 24)) for name in names), ""
 
 
-def batch_size(entry: RunEntry) -> int | None:
-    """Requests that could run at once in a run's engine."""
-    return entry.summary.engine.batch_size if entry.summary.engine is not None else None
-
-
-def batch_varied(entries: Sequence[RunEntry]) -> bool:
-    """Whether the runs differ in batch size and in nothing else."""
-    names = differing(entries) or ()
-    return len(names) > 0 and BATCH.issuperset(names)
-
-
 def speed(entries: Sequence[RunEntry], names: Sequence[str]) -> dict[str, Any] | None:
     """Throughput against latency; where nothing but the batch size differs, with a line through the runs by it."""
-    varied = batch_varied(entries)
+    varied = BATCH.issuperset(differ) if (differ := differing(entries)) else False
     shown, explained = labels_of(names)
     points = sorted(
         (size or 0, latency, speed, name, str(size or "") if varied else text)
         for entry, name, text in zip(entries, names, shown, strict=True)
-        for size, latency, speed in [(batch_size(entry), entry.summary.latency_s, entry.summary.tokens_per_s)]
+        for size in [entry.summary.engine.batch_size if entry.summary.engine is not None else None]
+        for latency, speed in [(entry.summary.latency_s, entry.summary.tokens_per_s)]
         if latency is not None and speed is not None
     )
     if len(points) < 2:  # noqa: PLR2004 - one point is no curve
         return None
-    longest = max(latency for _, latency, *_ in points) or 1.0
-    most = max(rate for _, _, rate, *_ in points) or 1.0
-    texts = [text for *_, text in points]
-    shares = [(latency, 100 * rate / most) for _, latency, rate, *_ in points]
-    positions = label_positions(shares, texts, [], longest * ROOM)
-    places = [(round(latency, 4), round(speed, 2)) for _, latency, speed, *_ in points]
-    hover = [
-        f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}"
-        for _, latency, speed, name, _ in points
-    ]
-    trace = named_points(places, texts, positions, hover) | {
-        "mode": "lines+markers+text" if varied else "markers+text",
-        "line": {"color": colour(0), "width": 1},
-        "marker": {"size": 9, "color": colour(0)},
-        "showlegend": False,
-    }
+    widest = (max(latency for _, latency, *_ in points) or 1.0) * ROOM
+    most = max(speed for _, _, speed, *_ in points) or 1.0
+    trace = named_points(
+        [(latency, speed) for _, latency, speed, *_ in points],
+        [text for *_, text in points],
+        [
+            f"{name}: {number(speed)} tokens/s, latency {seconds(latency)}"
+            for _, latency, speed, name, _ in points
+        ],
+        widest=widest,
+        highest=most,
+    )
+    trace |= {"mode": "lines+markers+text" if varied else "markers+text", "showlegend": False}
     layout = {
-        "xaxis": axis("mean latency of a sample, seconds", range=[0, longest * ROOM]),
+        "xaxis": axis("mean latency of a sample, seconds", range=[0, widest]),
         "yaxis": axis("output tokens per second", range=[-most * BELOW / 100, most * (100 + BELOW) / 100]),
-        "hovermode": "closest",
         "margin": {"t": 28},
     }
     note = "The numbers are batch sizes." if varied else explained
     return figure("speed", "Throughput and latency", [trace], note=note, height=380, layout=layout)
-
-
-def batch(entries: Sequence[RunEntry]) -> dict[str, Any] | None:
-    """Throughput and latency over the batch size, where it was varied and nothing else."""
-    if not batch_varied(entries):
-        return None
-    points = sorted(
-        (size, speed, latency)
-        for entry in entries
-        for size, speed, latency in [(batch_size(entry), entry.summary.tokens_per_s, entry.summary.latency_s)]
-        if size is not None and speed is not None and latency is not None
-    )
-    # more was asked for than there were requests
-    if not 1 < len({size for size, *_ in points}) == len(points):
-        return None
-    sizes = [str(size) for size, *_ in points]
-    traces = [
-        {
-            "type": "bar",
-            "name": "output tokens/s",
-            "x": sizes,
-            "y": [round(speed, 2) for _, speed, _ in points],
-            "marker": {"color": colour(0)},
-        },
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": "mean latency",
-            "x": sizes,
-            "y": [round(latency, 4) for *_, latency in points],
-            "yaxis": "y2",
-            "line": {"color": colour(1)},
-        },
-    ]
-    layout = {
-        "xaxis": axis("batch size", type="category"),
-        "yaxis": axis("output tokens per second", rangemode="tozero"),
-        "yaxis2": axis(
-            "mean latency, seconds",
-            overlaying="y",
-            side="right",
-            rangemode="tozero",
-            showgrid=False,
-            tickmode="auto",
-        ),
-        "margin": {"r": 56},
-    }
-    return figure("batch", "Batch size", traces, height=380, layout=layout)
 
 
 def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -218,22 +127,15 @@ def costs(entries: Sequence[RunEntry], names: Sequence[str]) -> list[dict[str, A
         ("memory", "Peak GPU memory" if on_gpu else "Peak memory of the process", "GiB", memory),
         ("energy", "Energy while requests ran", "J", energy),
     )
-    found = []
-    for place, (name, title, unit, values) in enumerate(kinds):
-        trace = {
-            "type": "bar",
-            "orientation": "h",
-            "y": labels,
-            "x": values,
-            "marker": {"color": colour(place)},
-            "hovertemplate": f"%{{y}}: %{{x:.4g}} {unit}<extra></extra>",
-            "showlegend": False,
-        }
-        layout = {
-            "xaxis": axis(unit, rangemode="tozero"),
-            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-        }
-        if any(value is not None for value in values):
-            height = 130 + 30 * len(labels)
-            found.append(figure(name, title, [trace], note=note, height=height, layout=layout))
-    return found
+    return [
+        figure(
+            name,
+            title,
+            [bars(labels, values, place, f"%{{y}}: %{{x:.4g}} {unit}")],
+            note=note,
+            height=130 + 30 * len(labels),
+            layout={"xaxis": axis(unit, rangemode="tozero"), "yaxis": LABELS},
+        )
+        for place, (name, title, unit, values) in enumerate(kinds)
+        if any(value is not None for value in values)
+    ]

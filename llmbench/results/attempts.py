@@ -11,8 +11,6 @@ from pathlib import Path
 from llmbench.results.manifest import JOURNAL, RUNNING, TRACE, Attempt
 from llmbench.system.number_format import listed, seconds
 
-__all__ = ["KILLED", "RUNNING", "Attempt", "begin", "iso", "last_sign", "moment", "sentence"]
-
 KILLED = "killed"
 """The status of an attempt that had no time to write one."""
 

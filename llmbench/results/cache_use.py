@@ -23,11 +23,6 @@ class CacheUse:
         return cls(len(hits), len(completions), sum(c.output_tokens for c in hits))
 
 
-def made(completions: Iterable[Completion]) -> list[Completion]:
-    """Those that the engine generated."""
-    return [completion for completion in completions if not completion.from_cache]
-
-
 def timings(result: Result) -> list[Timing]:
     """The times of a result's completions; none where a part came from the cache, since the rest is not its time."""
     if any(completion.from_cache for completion in result.completions):

@@ -90,18 +90,14 @@ class ConfidenceSequence:
         """Both ends, as shares of 1; before the first value 0 and 1."""
         if not self.count:
             return 0.0, 1.0
-        mean, (low, high), step = self.total / self.count, self._possible(), 1 / (GRID - 1)
+        mean, step, low, high = self.total / self.count, 1 / (GRID - 1), 0.0, 1.0
+        if self.population is not None:  # the mean of all if the rest were 0, and if it were 1
+            rest = self.population - self.count
+            low, high = self.total / self.population, (self.total + rest) / self.population
         return (
             max(low, min(mean, float(self._means[0]) - step)),
             min(high, max(mean, float(self._means[-1]) + step)),
         )
-
-    def _possible(self) -> tuple[float, float]:
-        """The mean of all if the rest were 0, and if it were 1."""
-        if self.population is None:
-            return 0.0, 1.0
-        rest = self.population - self.count
-        return self.total / self.population, (self.total + rest) / self.population
 
     def _shares(self, m: Floats, stretch: float) -> Floats:
         """The bets, a row for each way to bet, as shares of ones: the capital is multiplied with share / m at a value of 1.

@@ -89,9 +89,11 @@ def generation(
     if not steps:
         return Generation(span - late, late, last, most)
     limit = None
-    if None not in (generate_s, bandwidth_gb_s, report.step_weights_bytes, report.kv_bytes_per_token):
+    weights, per_token = report.step_weights_bytes, report.kv_bytes_per_token
+    if generate_s and bandwidth_gb_s and weights is not None and per_token is not None:
         context = sum(map(context_read, (c for c, _ in timed))) * (1 - drafted)
-        limit = _limit(report, steps, context, generate_s or 0.0, bandwidth_gb_s or 0.0)
+        least_s = (steps * weights + context * per_token) / (bandwidth_gb_s * 1e9)
+        limit = StepLimit(least_s / steps, least_s / generate_s, bandwidth_gb_s, weights, per_token)
     return Generation(span - late, late, last, most, round(steps), decode_s / steps, limit)
 
 
@@ -173,14 +175,3 @@ def _drafted_share(completions: Sequence[Completion], report: EngineReport) -> f
     if report.speculation is None or not decoded:
         return 0.0
     return min(report.speculation.accepted_tokens, decoded - 1) / decoded
-
-
-def _limit(
-    report: EngineReport, steps: float, context: float, generate_s: float, bandwidth_gb_s: float
-) -> StepLimit | None:
-    """What the bandwidth allows for so many steps that read the keys and values of so many tokens together."""
-    weights, per_token = report.step_weights_bytes or 0, report.kv_bytes_per_token or 0
-    least_s = (steps * weights + context * per_token) / (bandwidth_gb_s * 1e9)
-    if not generate_s:
-        return None
-    return StepLimit(least_s / steps, least_s / generate_s, bandwidth_gb_s, weights, per_token)

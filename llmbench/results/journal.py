@@ -134,14 +134,13 @@ def repair(path: Path, read: Callable[[dict[str, Any]], object]) -> Damage | Non
 class Appender:
     """The open end of a journal."""
 
-    def __init__(self, path: Path, *, new: bool) -> None:
-        """Opens the file; `new`: it must not be there yet.
+    def __init__(self, path: Path) -> None:
+        """Opens the file, which is made where there is none.
 
         Raises:
-            OSError: It cannot be opened, or is there already.
+            OSError: It cannot be opened, or is a link or no file.
         """
-        self._path = path
-        self._file = os.open(path, _FLAGS | os.O_CREAT | (os.O_EXCL if new else 0), 0o644)
+        self._path, self._file = path, files.opened_to_add(path)
         self._unsynced = False  # whether the disk may lack something
         self._last_sync = time.monotonic()
 
@@ -192,7 +191,3 @@ def _write_all(file: int, content: bytes) -> None:
         if not written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         content = content[written:]
-
-
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A journal that is a link or a pipe is nobody's."""

@@ -1,6 +1,6 @@
 """The files of a run folder: their names, manifest.json as others read it, and whole files written and read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +9,6 @@ import orjson
 
 from llmbench.config.groups import EXPORTS
 from llmbench.errors import RunError
-from llmbench.results.record import FileRecord
 from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
 from llmbench.telemetry.engine_report import ReplicaReport, Restart, ServerIdentity
@@ -18,15 +17,8 @@ T = TypeVar("T")
 VERSION = 1
 """Of the manifest's names."""
 
-CONFIG, MANIFEST, JOURNAL, SUMMARY, LOG = (
-    "config.yaml",
-    "manifest.json",
-    "samples.jsonl",
-    "summary.json",
-    "llmbench.log",
-)
-
-TRACE, MEMORY_LOG, REPORT = "trace.jsonl", "memory.log", "report.html"
+CONFIG, MANIFEST, JOURNAL, SUMMARY = "config.yaml", "manifest.json", "samples.jsonl", "summary.json"
+LOG, TRACE, MEMORY_LOG, REPORT = "llmbench.log", "trace.jsonl", "memory.log", "report.html"
 UNJUDGED = "unjudged.jsonl"
 """Answers that wait for a judge's verdict, while a run is not finished."""
 REGRADED_JOURNAL, REGRADED_SUMMARY = "samples.regraded.jsonl", "summary.regraded.json"
@@ -41,13 +33,11 @@ BEGUN = "sweep.json"
 
 REMEDY = "take it from a backup, or run again."
 
-STARTING = "starting"
-"""The status in a manifest that says only how the run was called: nothing has begun yet."""
+STARTING, RUNNING = "starting", "running"
+"""The status in a manifest that says only how the run was called, when nothing has begun yet; and that of a run that has."""
 
 ALL, RANDOM, STRATIFIED = "all", "random", "stratified"
 """How questions are chosen (`Selection.strategy`)."""
-
-RUNNING = "running"
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
@@ -89,6 +79,34 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
         RunError: It cannot be written.
     """
     write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+class FileRecord(Mapping[str, Any]):  # noqa: PLW1641 - it can change
+    """A record that is also the mapping that its file holds, so that programs written for llmbench 0.1 read it by its names."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain data under the names of the file."""
+        found: dict[str, Any] = decoding.plain(self)
+        return found
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
+        return self.as_dict()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.as_dict())
+
+    def __len__(self) -> int:
+        return len(self.as_dict())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FileRecord):
+            return self.as_dict() == other.as_dict()
+        return self.as_dict() == dict(other) if isinstance(other, Mapping) else NotImplemented
 
 
 @dataclass(frozen=True, slots=True)

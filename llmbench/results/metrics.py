@@ -67,7 +67,7 @@ def summarise(  # noqa: PLR0913 - all but three are optional
     means = [math.fsum(values) / len(values) for values in by_sample.values()]
     completions = [completion for result in results for completion in result.completions]
     time_s = _span(completions) if sittings == 1 else None
-    generated = [cache_use.made(result.completions) for result in results]
+    generated = [[c for c in result.completions if not c.from_cache] for result in results]
     whole = sum(len(made) == len(result.completions) for made, result in zip(generated, results, strict=True))
     return BenchmarkSummary(
         n=len(results),

@@ -164,9 +164,7 @@ def _sign_flip(moved: Floats) -> float:
     return float(found.pvalue)
 
 
-def smallest_detectable(
-    first: Sequence[float], second: Sequence[float], repeats: int | None = None
-) -> float | None:
+def smallest_detectable(first: Sequence[float], second: Sequence[float], repeats: int = 1) -> float | None:
     """The smallest true difference that the test finds with 80% power at the 5% level, with so many questions.
 
     For scores of 0 and 1: the exact power of McNemar's exact test (`mcnemar_power`) at the share of discordant questions
@@ -177,7 +175,7 @@ def smallest_detectable(
     Args:
         first: The first side's score for each question.
         second: The other side's.
-        repeats: Answers to a question on each side; by default the fewest that give such scores.
+        repeats: Answers to a question on each side.
 
     Returns:
         A share of 1; None where no difference could be found, as with fewer than six questions.

@@ -69,6 +69,11 @@ class RepeatStatistics:
     maj: Estimate | None = None
     variance: VarianceSplit | None = None
 
+    def named(self) -> dict[str, Estimate]:
+        """The estimates that people read, such as `pass@4`: of the most answers."""
+        found = {"avg": self.avg, "pass": self.pass_at[-1] if self.pass_at else None, "maj": self.maj}
+        return {f"{name}@{each.k}": each for name, each in found.items() if each is not None}
+
 
 IntervalOf = Callable[[Sequence[float], int | None], tuple[float, float]]
 """The 95% interval of a mean, as `stats.interval` has it: of a value for each question, and how many answers there are in all."""

@@ -1,15 +1,15 @@
 """Runs read back from their folders."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmbench.errors import RunError
 from llmbench.records import Result
-from llmbench.results import journal, rows, score_table
-from llmbench.results.interim import interim_summary
+from llmbench.results import cost, journal, rows
 from llmbench.results.manifest import (
     BEGUN,
     JOURNAL,
@@ -22,11 +22,18 @@ from llmbench.results.manifest import (
     content_of,
     read_record,
 )
+from llmbench.results.metrics import summarise
 from llmbench.results.serialization import SEALED, from_row
-from llmbench.results.summary import Summary
+from llmbench.results.settings import read_settings
+from llmbench.results.summary import BenchmarkSummary, Summary, answered_by
+from llmbench.system.number_format import NONE, interval, percent
+from llmbench.system.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+HEADINGS = ("benchmark", "n", "accuracy", "95% interval", "answered")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,11 +50,24 @@ class Run:
     """What is wrong with the files, a sentence each: a line that was torn, results that are missing."""
 
     def __repr__(self) -> str:
-        return score_table.as_text(self.folder, self.summary)
+        lines = [HEADINGS, *map(_score_row, self.summary.benchmarks.items())]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self._heading(), *(table if self.summary.benchmarks else [])])
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        return score_table.as_html(self.folder, self.summary)
+        cells = [[escape(cell) for cell in _score_row(each)] for each in self.summary.benchmarks.items()]
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+        headings = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
+        return f"<table><caption>{escape(self._heading())}</caption><tr>{headings}</tr>{body}</table>"
+
+    def _heading(self) -> str:
+        summary = self.summary
+        return printable(f"Run {self.folder}: {summary.model}, profile {summary.profile}, {summary.status}")
 
     def to_pandas(self) -> "pd.DataFrame":
         """The results as a DataFrame, one row for each answer.
@@ -59,6 +79,15 @@ class Run:
         or a subject. Of a sealed benchmark, such as gpqa, texts, answers and fields are missing.
         """
         return rows.frame(self.results, self.sealed)
+
+
+def _score_row(named: tuple[str, BenchmarkSummary]) -> tuple[str, ...]:
+    """The cells of a benchmark; `answered` is the share of texts in which an answer was found, and judged where a judge is asked."""
+    name, found = named
+    n = str(found.n) if found.n == found.expected else f"{found.n}/{found.expected}"
+    rates = found.rates
+    answered = NONE if rates is None else percent(1 - rates.no_answer - rates.error - rates.unjudged)
+    return printable(name), n, percent(found.accuracy), interval(found.ci95), answered
 
 
 def read_journal(
@@ -110,7 +139,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     notes: list[str] = []
     results = _counted(summary, manifest, read_journal(folder, sealed, notes))
     if killed or (summary.status == RUNNING and not summary.benchmarks):
-        interim = interim_summary(folder, manifest, results)
+        interim = _interim(folder, manifest, results)
         summary = interim if killed else replace(summary, benchmarks=interim.benchmarks, cost=interim.cost)
         missing = f"holds no {SUMMARY}" if killed else f"holds a {SUMMARY} without scores"
         notes.append(
@@ -123,6 +152,35 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             f"{folder / JOURNAL} holds {len(results)} of the {counted} results that {SUMMARY} counts."
         )
     return Run(folder, summary, manifest, results, frozenset(sealed), tuple(notes))
+
+
+def _interim(folder: Path, manifest: Manifest, results: Sequence[Result]) -> Summary:
+    """The summary of a run that has none: scores and rates of its results; nothing else is known.
+
+    Raises:
+        RunError: config.yaml cannot be read.
+    """
+    config, planned = read_settings(folder), manifest.samples
+    summary = Summary(status=RUNNING, not_comparable=["the run did not finish"])
+    if config is not None:
+        summary.model = answered_by(config.engine.name, config.model.name, manifest.overrides)
+        summary.profile = config.profile.name
+        if price := config.engine.price:
+            itself = not config.judge.is_served
+            summary.cost = cost.of_attempts(manifest.sittings, results, price, judges=itself)
+    by_benchmark: dict[str, list[Result]] = {name: [] for name in planned}
+    for result in results:
+        by_benchmark.setdefault(result.benchmark, []).append(result)
+    for name, own in by_benchmark.items():
+        repeats = 1 + max((result.repeat for result in own), default=0)
+        if config is not None and name in config.benchmarks:
+            repeats = config.benchmarks[name].repeats
+        expected = len(planned[name]) * repeats if name in planned else len(own)
+        attempts = len(manifest.sittings) or 1  # of several there is no single throughput
+        summary.benchmarks[name] = summarise(
+            own, expected, repeats, sittings=attempts, selection=manifest.selection.get(name)
+        )
+    return summary
 
 
 def _counted(summary: Summary, manifest: Manifest, results: Iterable[Result]) -> list[Result]:

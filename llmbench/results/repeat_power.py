@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llmbench.results import stats
+
 FEWEST = 6
 """Questions: of five differences of one sign the test still gives p = 2 / 2^5 = 0.0625."""
-MOST_REPEATS = 64
 SEED = 0
 FLIPS = 999
 ALL_FLIPS = 10
@@ -24,17 +25,8 @@ NORMAL_FROM = 60
 LARGEST_SHIFT = 12.0
 """Log-odds; with these a chance of 1% becomes 99.9%."""
 STEPS = 12
-QUANTILE = 1.959963984540054
 
 Floats = NDArray[np.float64]
-
-
-def repeats_of(scores: Floats) -> int:
-    """The fewest right or wrong answers to a question of which all scores can be means."""
-    for repeats in range(1, MOST_REPEATS):
-        if np.allclose(scores * repeats, np.round(scores * repeats), atol=1e-6):
-            return repeats
-    return MOST_REPEATS
 
 
 class Simulation:
@@ -43,15 +35,13 @@ class Simulation:
     The same random numbers serve every shift, so that the power rises with it.
     """
 
-    def __init__(
-        self, first: Sequence[float], second: Sequence[float], repeats: int | None = None, seed: int = SEED
-    ) -> None:
-        """Takes the scores that were compared, and how many answers each is the mean of (by default `repeats_of`)."""
+    def __init__(self, first: Sequence[float], second: Sequence[float], repeats: int) -> None:
+        """Takes the scores that were compared, and how many answers each is the mean of."""
         scores = np.asarray([first, second], dtype=np.float64)
         count = scores.shape[1]
-        self._repeats, self._seed = repeats or repeats_of(scores), seed
+        self._repeats = repeats
         rounds = int(np.clip(1_000_000 // count, 200, 4000))
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(SEED)
         right = scores.sum(axis=0) * self._repeats
         chances = (right + 0.5) / (2 * self._repeats + 1)
         self._chances = generator.choice(chances, (rounds, count))
@@ -63,7 +53,7 @@ class Simulation:
         """Power at the 5% level and effect (without its sign) of a shift of the log-odds, in the direction that was observed."""
         odds = self._chances / (1 - self._chances) * np.exp(self._direction * shift)
         chances = odds / (1 + odds)
-        second = np.random.default_rng(self._seed + 1).binomial(self._repeats, chances)
+        second = np.random.default_rng(SEED + 1).binomial(self._repeats, chances)
         rejected = _rejected((second - self._first).astype(np.float64), self._flips)
         return float(rejected.mean()), abs(float((chances - self._chances).mean()))
 
@@ -94,7 +84,7 @@ def _rejected(differences: Floats, flips: Floats | None) -> NDArray[np.bool_]:
     """Which rows of differences the two-sided sign-flip test rejects."""
     total = differences.sum(axis=1)
     if flips is None:
-        rejected: NDArray[np.bool_] = np.abs(total) > QUANTILE * np.sqrt((differences**2).sum(axis=1))
+        rejected: NDArray[np.bool_] = np.abs(total) > stats.Z95 * np.sqrt((differences**2).sum(axis=1))
         return rejected
     flipped = differences @ flips.T  # whole numbers of answers, so equal sums are equal
     above = (flipped >= total[:, None]).mean(axis=1)

@@ -55,9 +55,8 @@ COLUMNS = {
 cache's, there are no times. `fields` is JSON."""
 SECRET = ("answer", "explanation", "error", "prompt", "text", "fields")
 """Null where the benchmark is sealed."""
+JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _SURROGATE = re.compile("[\ud800-\udfff]")
-OWN_FIELDS = "fields."
-"""Begins the names of the columns that `frame` makes of what a question has of its own, such as a level."""
 KINDS = {STRING: "string", INTEGER: "Int64", FLOAT: "float64", BOOLEAN: "bool"}
 """What pandas calls the types of the columns."""
 
@@ -65,12 +64,6 @@ KINDS = {STRING: "string", INTEGER: "Int64", FLOAT: "float64", BOOLEAN: "bool"}
 def clean(text: str) -> str:
     """The text with U+FFFD for what UTF-8 cannot hold."""
     return _SURROGATE.sub("\ufffd", text)
-
-
-def as_json(value: object) -> str:
-    """Plain data as JSON in one line."""
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    return orjson.dumps(value, option=options, default=str).decode()
 
 
 def rows(results: Iterable[Result], sealed: frozenset[str] | set[str]) -> list[dict[str, Any]]:
@@ -105,7 +98,7 @@ def _row(result: Result, *, sealed: bool) -> dict[str, Any]:
         "sealed": sealed,
         "prompt": result.prompt,
         "text": result.text,
-        "fields": as_json(dict(result.fields)),
+        "fields": orjson.dumps(dict(result.fields), option=JSON, default=str).decode(),
     }
     if sealed:
         row |= dict.fromkeys(SECRET)
@@ -138,5 +131,5 @@ def frame(results: Sequence[Result], sealed: frozenset[str]) -> "pd.DataFrame":
     table = pd.DataFrame(rows(results, sealed), columns=list(columns)).astype(columns)
     own = [{} if result.benchmark in sealed else dict(result.fields) for result in results]
     for name in dict.fromkeys(name for fields in own for name in fields):
-        table[f"{OWN_FIELDS}{name}"] = pd.Series([fields.get(name) for fields in own], dtype="object")
+        table[f"fields.{name}"] = pd.Series([fields.get(name) for fields in own], dtype="object")
     return table.infer_objects()

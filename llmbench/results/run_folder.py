@@ -1,10 +1,4 @@
-"""The folder of a run being made: its lock, manifest, journal and summary.
-
-config.yaml   every setting, resolved      manifest.json   how the run came about
-samples.jsonl the journal                  summary.json    what it found          llmbench.log   everything said
-trace.jsonl   telemetry over time         memory.log      the same in lines to read    report.html     all of it to look at
-unjudged.jsonl  answers that wait for a judge's verdict, until the run is finished
-"""
+"""The folder of a run being made: its lock, manifest, journal and summary. docs/what-a-run-leaves.md says what each file holds."""
 
 import os
 import shlex
@@ -31,12 +25,12 @@ from llmbench.results.manifest import (
     SUMMARY,
     TRACE,
     UNJUDGED,
+    FileRecord,
     Manifest,
     cannot_write,
     read_record,
     replace_file,
 )
-from llmbench.results.record import FileRecord
 from llmbench.results.serialization import from_row, line_of
 from llmbench.results.summary import Summary
 from llmbench.results.unjudged import UnjudgedAnswers
@@ -76,7 +70,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)  # of a run that was killed before it had begun: it is empty
             elif path.exists():
                 self.damage = journal.repair(path, from_row)
-            self._journal = journal.Appender(path, new=not goes_on)
+            self._journal = journal.Appender(path)
         except RunError:
             self._lock.__exit__()
             raise
@@ -152,16 +146,14 @@ class RunFolder:
         """
         if not scores:
             return
-        from llmbench.results.reader import (
-            read_journal,  # not before it is needed: a command's start waits for it
-        )
+        from llmbench.results.reader import read_journal  # a command's start would wait for it
 
         path = self.folder / JOURNAL
         results = (replace(r, score=scores.get(r.key, r.score)) for r in read_journal(self.folder))
         lines = [line_of(result, sealed=result.benchmark in self.sealed) for result in results]
         try:
             files.replace(path, lines)
-            before, self._journal = self._journal, journal.Appender(path, new=False)
+            before, self._journal = self._journal, journal.Appender(path)
             before.close()
         except OSError as error:
             raise cannot_write(path, error) from error

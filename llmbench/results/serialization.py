@@ -9,13 +9,11 @@ from typing import Any
 import msgspec
 import orjson
 
-from llmbench.records import Completion, Judgement, Outcome, Result, Score, Thinking, Timing
+from llmbench.records import Completion, Judgement, Outcome, Result, Score, Thinking
 from llmbench.results import journal
 from llmbench.system import decoding, files
 
 SEALED = "sealed"
-
-
 _SECRET_FIELDS = ("prompt", "text", "fields", "completions", "score", "judgement")
 
 
@@ -56,23 +54,11 @@ def line_of(result: Result, *, sealed: bool = False) -> bytes:
     return journal.line_of(to_row(result, sealed=sealed))
 
 
-_COMPLETION = [
-    field.name
-    for field in dataclasses.fields(Completion)
-    if field.name not in ("output_ids", "timing", "choices")
-]
-
-
-_TIMING = [field.name for field in dataclasses.fields(Timing)]
-
-
 def _completion_row(completion: Completion) -> dict[str, Any]:
-    """Without dataclasses.asdict, which copies every value in depth: the engine waits meanwhile."""
-    row = {name: getattr(completion, name) for name in _COMPLETION}
-    timing = completion.timing
-    row["timing"] = None if timing is None else {name: getattr(timing, name) for name in _TIMING}
-    if completion.choices:
-        row["choices"] = [dataclasses.asdict(choice) for choice in completion.choices]
+    row = dataclasses.asdict(dataclasses.replace(completion, output_ids=()))
+    del row["output_ids"]
+    if not completion.choices:
+        del row["choices"]
     return row
 
 

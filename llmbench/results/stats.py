@@ -23,12 +23,7 @@ def distribution(values: Sequence[float]) -> Distribution:
     if not values:
         return Distribution()
     ordered = sorted(values)
-    return Distribution(
-        math.fsum(ordered) / len(ordered),
-        percentile(ordered, 50),
-        percentile(ordered, 95),
-        percentile(ordered, 99),
-    )
+    return Distribution(math.fsum(ordered) / len(ordered), *(percentile(ordered, p) for p in (50, 95, 99)))
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:

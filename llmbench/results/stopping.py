@@ -183,21 +183,17 @@ class StopEntry:
     def sentences(self) -> list[str]:
         """What a person reads of it."""
         level, what = percent(self.level, 0), count(self.of, "question")
-        asked = f"asked {self.questions:,} of {what}"
-        accuracy = (
-            f"{level} intervals of the accuracy: {interval(self.interval)} for all {what} of the run, "
-            f"{interval(self.of_kind)} for questions of this kind"
-        )
-        validity = (
-            f"Both are {KIND}s, which hold whenever a run stops. The ordinary 95% interval, {interval(self.ordinary_ci95)}, holds "
-            "only for a number of questions that was fixed beforehand"
-        )
-        said = [f"{asked}, {self._why()}.", f"{accuracy}. {validity}."]
+        said = [f"asked {self.questions:,} of {what}, {self._why()}."]
         if self.failed:
-            said.insert(
-                1,
-                f"On {count(self.failed, 'shared question')} an answer of one of the runs failed or has no verdict: it counts as 0, right or not.",
+            said.append(
+                f"On {count(self.failed, 'shared question')} an answer of one of the runs failed or has no verdict: it counts as 0, right or not."
             )
+        said.append(
+            f"{level} intervals of the accuracy: {interval(self.interval)} for all {what} of the run, "
+            f"{interval(self.of_kind)} for questions of this kind. "
+            f"Both are {KIND}s, which hold whenever a run stops. The ordinary 95% interval, {interval(self.ordinary_ci95)}, holds "
+            "only for a number of questions that was fixed beforehand."
+        )
         if self.left_out:
             said.append(
                 f"{count(self.left_out, 'answer')} to later questions came before it stopped and {'is' if self.left_out == 1 else 'are'} left "

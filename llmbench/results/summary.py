@@ -17,9 +17,8 @@ from llmbench.results.cache_use import CacheUse
 from llmbench.results.generation import Generation
 from llmbench.results.judge_use import JudgeUse
 from llmbench.results.likelihood import LikelihoodStatistics
-from llmbench.results.manifest import Attempt
+from llmbench.results.manifest import Attempt, FileRecord
 from llmbench.results.pass_at_k import RepeatStatistics
-from llmbench.results.record import FileRecord
 from llmbench.results.stats import Distribution
 from llmbench.results.stopping import StopEntry
 from llmbench.results.thinking_use import ThinkingUse

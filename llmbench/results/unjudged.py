@@ -51,7 +51,7 @@ class UnjudgedAnswers:
             RunError: It cannot be written.
         """
         try:
-            self._end = self._end or journal.Appender(self._path, new=False)
+            self._end = self._end or journal.Appender(self._path)
             self._end.append(self._line(result))
         except OSError as error:
             raise cannot_write(self._path, error) from error
@@ -62,7 +62,6 @@ class UnjudgedAnswers:
             return
         with suppress(OSError):
             self.close()
-        with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from llmbench.config.schema import Config
 from llmbench.engine.restarting import RestartLog
 from llmbench.errors import Interrupted, RefusedResumeError, RunError, StoppedError
 from llmbench.records import Result
-from llmbench.results import attempts, cost, metrics
-from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifest
+from llmbench.results import cost, metrics
+from llmbench.results.manifest import CONFIG, RUNNING, Attempt, DataOrigin, Host, Manifest
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, answered_by
@@ -265,7 +265,7 @@ class RunRecord:
 
     def _end_attempt(self) -> None:
         status, total = self.summary.status, self.summary.time_s.total
-        if status != attempts.RUNNING:
+        if status != RUNNING:
             before = self.earlier.before_this_attempt
             price, spent = self.config.engine.price, self.summary.cost
             if spent is not None:
@@ -274,7 +274,7 @@ class RunRecord:
             self.attempts[-1] = replace(
                 self.attempts[-1], status=status, results=len(self.results) - before, time_s=total, cost=spent
             )
-        left = status not in ("finished", attempts.RUNNING)
+        left = status not in ("finished", RUNNING)
         self.summary.resume = resume_command(self.manifest.sweep or self.files.folder) if left else None
 
     def write(self) -> None:

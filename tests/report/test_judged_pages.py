@@ -8,7 +8,6 @@ import pytest
 
 from llmbench.records import Judgement
 from llmbench.report.compare.comparison import compare_runs
-from llmbench.report.run_entry import RunEntry, names_of
 from llmbench.report.sample_data import mathematical, row
 from llmbench.report.write import write_many, write_one
 from llmbench.results.reader import load_run
@@ -87,19 +86,6 @@ def test_a_page_of_a_run_graded_again_says_so_beside_the_score(runs: tuple[Path,
     first = "33.3% 95% interval [6.1, 79.2] Graded again after the run, which scored 66.7% first."
     assert f"{first} The judges org/kind and org/strict {AGREE}" in text
     assert "Graded again" not in text_of(runs[0] / "report.html")
-
-
-def test_runs_of_two_judges_are_called_by_the_names_of_these(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    entries = [RunEntry.read(run) for run in runs]
-    assert names_of(entries) == ["judge org/kind", "judge org/strict"]
-    assert names_of([*entries, entries[1]])[1:] == ["two judge org/strict", "two judge org/strict (3)"]
-    typed = replace(
-        entries[0].run.manifest, overrides=[*entries[0].run.manifest.overrides, "judge.max_tokens=9"]
-    )
-    twice = [entries[0], replace(entries[0], run=replace(entries[0].run, manifest=typed))]
-    assert "judge.max_tokens=9" in names_of(twice)[1]
-    text = text_of(write_many(runs, tmp_path / "many.html"))
-    assert "judge org/strict against judge org/kind: better on 0 questions, worse on 1" in text
 
 
 def test_a_judged_sample_has_its_judges_name_verdict_and_whole_reply(runs: tuple[Path, Path]) -> None:

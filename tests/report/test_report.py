@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from llmbench.records import Completion, FinishReason, Result, Timing
-from llmbench.report import phases, run_page, score_charts, time_charts, tradeoff_charts
+from llmbench.report import run_page, score_charts, time_charts, tradeoff_charts
 from llmbench.report.__main__ import main
 from llmbench.report.comparison_page import shared
 from llmbench.report.escaping import clipped, label, visible
@@ -151,7 +151,7 @@ def test_the_parts_of_the_time_add_up_to_the_whole() -> None:
     assert found["weights"] == 5.0
     assert found["other load"] == pytest.approx(2.0)
     assert found["generate"] == pytest.approx(6.0)
-    assert "prefill" not in found  # requests read their prompts at any time: `phases` tells when
+    assert "prefill" not in found  # requests read their prompts at any time: another plot tells when
     late = time_charts.parts(summary, [phased(0.0, 0.0, 0.5, end) for end in (1.0, 1.0, 5.0)])
     assert (late["generate"], late["tail"]) == pytest.approx((2.0, 4.0))
 
@@ -161,7 +161,7 @@ def test_a_run_that_stopped_early_has_no_tail_since_requests_were_dropped() -> N
     stopped = replace(summarise(results, 3, 1), stopping=StopEntry(3, 200, "narrow"))
     summary = Summary(time_s=TimeSplit(total=8.0, generate=6.0), benchmarks={"math": stopped})
     assert time_charts.parts(summary, results) == pytest.approx({"generate": 6.0, "other": 2.0})
-    found = phases.over_time(summary, results)
+    found = time_charts.requests_over_time(summary, results)
     assert found is not None
     assert "dropped" in found["note"]
 
@@ -173,7 +173,7 @@ def phased(queued: float, scheduled: float, first: float, last: float) -> Result
 
 def test_the_time_of_requests_is_split_by_what_each_was_doing() -> None:
     results = [phased(10.0, 10.0, 11.0, 15.0), phased(10.0, 14.0, 15.0, 16.0)]
-    found = phases.over_time(Summary(), results)
+    found = time_charts.requests_over_time(Summary(), results)
     assert found is not None
     shares = [trace["name"].rpartition(") ")[2] for trace in found["data"]]
     assert shares == ["45.5%", "18.2%", "36.4%"]  # decode 4 + 1, prefill 1 + 1, queue 0 + 4, of 11 s
@@ -322,12 +322,10 @@ def test_only_runs_that_differ_in_batch_size_alone_are_joined_by_a_line(tmp_path
     runs = [make(tmp_path / n, lambda _: "7", *FORTY, f"batch_size={n}") for n in ("2", "8")]
     other = make(tmp_path / "16", lambda _: "7", *FORTY, "batch_size=16", "seed=3")
     sweep = figures_of(write_many(runs, tmp_path / "sweep.html").read_text())
-    assert sweep["batch"]["data"][0]["x"] == ["2", "8"]
     assert sweep["speed"]["data"][0]["mode"].startswith("lines")
     assert sweep["memory"]["data"][0]["y"] == ["2", "8"]
     assert sweep["memory"]["note"] == "Labels are values of batch_size."
     mixed = figures_of(write_many([*runs, other], tmp_path / "mixed.html").read_text())
-    assert "batch" not in mixed
     assert "lines" not in mixed["speed"]["data"][0]["mode"]
 
 

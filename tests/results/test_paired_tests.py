@@ -272,7 +272,7 @@ def test_the_smallest_detectable_effect_of_repeats_is_found_four_times_in_five(
     first, second = two_runs(generator, np.linspace(0.15, 0.75, count), 0.05, repeats)
     if second.sum() < first.sum():
         first, second = second, first  # the effect has the direction that was seen
-    effect = paired_tests.smallest_detectable(first.tolist(), second.tolist())
+    effect = paired_tests.smallest_detectable(first.tolist(), second.tolist(), repeats)
     assert effect is not None
     seen = ((first + second) * repeats + 0.5) / (
         2 * repeats + 1
@@ -287,7 +287,7 @@ def test_with_other_questions_the_effect_is_found_four_times_in_five_on_average(
     powers = []
     for _ in range(8):
         pilot = two_runs(generator, generator.beta(2, 2, 10), 0.0, 4)
-        effect = paired_tests.smallest_detectable(*(side.tolist() for side in pilot))
+        effect = paired_tests.smallest_detectable(pilot[0].tolist(), pilot[1].tolist(), 4)
         assert effect is not None
         powers.append(power(*two_runs(generator, generator.beta(2, 2, (60, 10)), effect, 4)))
     assert np.mean(powers) == pytest.approx(
@@ -309,9 +309,7 @@ def test_more_questions_and_more_repeats_detect_smaller_effects() -> None:
     ]
     assert all(effect is not None and 0 < effect < 0.6 for effect in effects)
     assert effects == sorted(effects, key=lambda effect: -(effect or 0.0))
-    assert (
-        paired_tests.smallest_detectable(few, many) == effects[0]
-    )  # the same with each call, and four repeats are seen in the scores
+    assert paired_tests.smallest_detectable(few, many, 4) == effects[0]  # the same with each call
 
 
 def test_flips_are_named_in_both_directions() -> None:

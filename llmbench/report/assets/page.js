@@ -40,7 +40,7 @@
     layout.legend = { orientation: "h", x: 0, y: -56 / plot, yanchor: "top", maxheight: 1, traceorder: "normal", ...layout.legend };
     layout.hoverlabel = { align: "left" };
     for (const [name, axis] of Object.entries(layout)) {
-      if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: soft, fixedrange: true });
+      if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: soft, fixedrange: true, automargin: true });
     }
     if (narrow() && layout.annotations) for (const note of layout.annotations) note.font = { size: 9 };
     return layout;
@@ -50,10 +50,10 @@
     const target = byId(`plot-${place}`);
     Plotly.react(target, figure.data, themed(figure, target), settings).then(() => {
       target.dataset.drawn = "yes";
-      if (!figure.links || target.dataset.linked) return;
+      if (target.dataset.linked) return;
       target.dataset.linked = "yes";
       target.on("plotly_click", (event) => {
-        const named = event.points[0] && event.points[0].customdata;
+        const named = event.points[0] && event.points[0].customdata;  // where a point is a sample
         if (named) location.hash = `sample=${named.map(encodeURIComponent).join("/")}`;
       });
     });

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmbench.errors import RunError
 from llmbench.records import Result
-from llmbench.report.compare.pairing import Pairing, by_question, pair
+from llmbench.report.compare.pairing import Pairing, pair
 from llmbench.report.compare.records import (
     BenchmarkComparison,
     Comparison,
@@ -18,7 +18,7 @@ from llmbench.report.compare.records import (
     RunHead,
     Side,
 )
-from llmbench.report.run_entry import RunEntry
+from llmbench.report.run_entry import Key, RunEntry
 from llmbench.report.server_words import NOT_KNOWN, served, server_of
 from llmbench.results import attempts, paired_tests, stats
 from llmbench.results.agreement import JudgeAgreement
@@ -30,7 +30,7 @@ from llmbench.system.number_format import count
 
 VERSION = 1
 """Of the names in `as_dict`."""
-
+SIDES = ("baseline", "run")
 
 RUN_QUANTITIES = (
     ("time_s.total", "s"),
@@ -113,20 +113,12 @@ def compare(baseline: RunEntry, run: RunEntry, *, allow_different: bool = False)
 
 
 def _refuse_different(baseline: RunEntry, run: RunEntry, pairings: Sequence[Pairing]) -> None:
-    different = [
-        f"{pairing.benchmark}: {', '.join(differences)}"
-        for pairing in pairings
-        if (differences := pairing.differences())
-    ]
+    different = [f"{p.benchmark}: {', '.join(p.differences)}" for p in pairings if p.differences]
     if not different:
         return
-    common = sum(len(pairing.questions) for pairing in pairings)
-    models = [entry.summary.model for entry in (baseline, run)]
-    hint = (
-        ""
-        if models[0] == models[1]
-        else f" (the models {models[0]} and {models[1]} may write prompts differently)"
-    )
+    common = sum(len({sample_id for sample_id, _ in pairing.keys}) for pairing in pairings)
+    first, second = baseline.summary.model, run.summary.model
+    hint = "" if first == second else f" (the models {first} and {second} may write prompts differently)"
     raise RunError(
         f"{run.run.folder} was not asked what the baseline {baseline.run.folder} was: {'; '.join(different)}{hint}; "
         f"--allow-different compares the {common} questions in common."
@@ -134,28 +126,29 @@ def _refuse_different(baseline: RunEntry, run: RunEntry, pairings: Sequence[Pair
 
 
 def _run_notes(baseline: RunEntry, run: RunEntry, empty: Sequence[str]) -> tuple[str, ...]:
-    first, second = baseline.benchmarks(), run.benchmarks()
+    sides = dict(zip(SIDES, (baseline, run), strict=True))
     notes = [
         f"The {side} is unfinished (status {entry.summary.status}): what it has is compared. What finishes "
         "first is no random part of the questions, so the rest may differ otherwise."
-        for side, entry in (("baseline", baseline), ("run", run))
+        for side, entry in sides.items()
         if not entry.finished
     ]
-    for side, names in (("baseline", set(first) - set(second)), ("run", set(second) - set(first))):
+    first, second = set(baseline.benchmarks()), set(run.benchmarks())
+    for side, names in zip(SIDES, (first - second, second - first), strict=True):
         if names:
             notes.append(f"Only the {side} has {', '.join(sorted(names))}.")
     notes += [f"{name} is left out: no answered question in common." for name in empty]
-    totals = [entry.summary.cache for entry in (baseline, run)]
-    notes += _cache_notes(totals, "Time to score, memory and energy")
-    if set(first) != set(second):
+    notes += _cache_notes(
+        [entry.summary.cache for entry in (baseline, run)], "Time to score, memory and energy"
+    )
+    if first != second:
         notes.append(
             "Time to score, memory and energy are of the whole runs, which had different benchmarks to run."
         )
-    for side, entry in (("baseline", baseline), ("run", run)):
+    for side, entry in sides.items():
         if (server := server_of(entry.summary.engine)) is not None:
             notes.append(f"The {side} asked {served(server)}. {NOT_KNOWN}")
-        sat = entry.summary.sittings
-        if len(sat) > 1:
+        if len(sat := entry.summary.sittings) > 1:
             notes.append(
                 f"The {side} was done in {attempts.sentence(sat)}: its time to score, loading and generating are the last one's."
             )
@@ -165,7 +158,7 @@ def _run_notes(baseline: RunEntry, run: RunEntry, empty: Sequence[str]) -> tuple
 def _cache_notes(uses: Sequence[CacheUse | None], what: str) -> list[str]:
     said = [
         f"{cached.hits} of the {side}'s {cached.completions} completions came from the response cache"
-        for side, cached in zip(("baseline", "run"), uses, strict=True)
+        for side, cached in zip(SIDES, uses, strict=True)
         if cached is not None and cached.hits
     ]
     return [f"{what} are not comparable: {', '.join(said)}."] if said else []
@@ -180,10 +173,10 @@ def compare_benchmark(baseline: RunEntry, run: RunEntry, benchmark: str) -> Benc
 def _benchmark(baseline: RunEntry, run: RunEntry, pairing: Pairing) -> BenchmarkComparison:
     name = pairing.benchmark
     answers = baseline.results(name), run.results(name)
-    before, after = (by_question(results, pairing.keys) for results in answers)
+    before, after = (_by_question(results, pairing.keys) for results in answers)
     first, second = _means(before), _means(after)
     significance = paired_tests.significance(first, second)
-    better, worse = paired_tests.flips(pairing.questions, first, second)
+    better, worse = paired_tests.flips(list(before), first, second)
     summaries = [entry.benchmark(name) for entry in (baseline, run)]
     uses = [summary.cache for summary in summaries]
     return BenchmarkComparison(
@@ -211,21 +204,21 @@ def _benchmark(baseline: RunEntry, run: RunEntry, pairing: Pairing) -> Benchmark
     )
 
 
-def _benchmark_notes(pairing: Pairing) -> tuple[str, ...]:
+def _benchmark_notes(pairing: Pairing) -> list[str]:
     notes = []
-    if differences := pairing.differences():
+    if pairing.differences:
         notes.append(
-            f"The runs were not asked the same: {'; '.join(differences)}. Compared are the questions in common with the "
+            f"The runs were not asked the same: {'; '.join(pairing.differences)}. Compared are the questions in common with the "
             "same gold answer."
         )
-    for side, missing in (("baseline", pairing.unfinished_baseline), ("run", pairing.unfinished_run)):
-        if missing:
-            notes.append(f"The {side} did not come to {missing} of the other's answers; they are left out.")
-    if notes and (
-        pairing.only_baseline or pairing.only_run or pairing.unfinished_baseline or pairing.unfinished_run
-    ):
-        notes.append("Time, throughput and latency are over all that each run asked.")
-    return tuple(notes)
+    notes += [
+        f"The {side} did not come to {missing} of the other's answers; they are left out."
+        for side, missing in zip(SIDES, pairing.unfinished, strict=True)
+        if missing
+    ]
+    return (
+        notes if pairing.whole else [*notes, "Time, throughput and latency are over all that each run asked."]
+    )
 
 
 def _stop_notes(baseline: RunEntry, run: RunEntry, name: str) -> list[str]:
@@ -254,7 +247,7 @@ def _judge_notes(baseline: Mapping[str, Sequence[Result]], run: Mapping[str, Seq
     """Says where scores differ since judges do: other ones, or no verdict."""
     notes = []
     uses = [JudgeUse.of([r for results in side.values() for r in results]) for side in (baseline, run)]
-    for side, use in zip(("baseline", "run"), uses, strict=True):
+    for side, use in zip(SIDES, uses, strict=True):
         if use is not None and use.unjudged:
             notes.append(
                 f"The {side}'s judge, {use.name}, gave no verdict on {use.unjudged} of {count(use.asked, 'answer')}: they count as 0, right or not."
@@ -265,6 +258,14 @@ def _judge_notes(baseline: Mapping[str, Sequence[Result]], run: Mapping[str, Seq
             f"The baseline was judged by {first.name}, the run by {second.name}: a difference of the scores may be one of the judges."
         )
     return notes
+
+
+def _by_question(results: Mapping[Key, Result], keys: Sequence[Key]) -> dict[str, list[Result]]:
+    """The answers at these keys, by sample id in the order of the keys."""
+    grouped: dict[str, list[Result]] = {}
+    for key in keys:
+        grouped.setdefault(key[0], []).append(results[key])
+    return grouped
 
 
 def _means(questions: Mapping[str, Sequence[Result]]) -> list[float]:

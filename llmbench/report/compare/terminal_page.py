@@ -78,20 +78,16 @@ def show(comparison: Comparison, out: TextIO) -> None:
     console = Console(file=out, highlight=False, force_jupyter=False, force_terminal=plain)
     console.width = min(WIDTH, console.width) if out.isatty() else WIDTH
     _say(console, f"A  {_head(comparison.baseline)}  (the baseline)")
-    for label, run in zip(_labels(), comparison.runs, strict=False):
-        _say(console, f"{label}  {_head(run.run)}")
-    for label, run in zip(_labels(), comparison.runs, strict=False):
-        _show_run(console, label, run)
+    for place, run in enumerate(comparison.runs):
+        _say(console, f"{_label(place)}  {_head(run.run)}")
+    for place, run in enumerate(comparison.runs):
+        _show_run(console, _label(place), run)
     _say_multiplicity(console, comparison)
 
 
-def _labels() -> Iterator[str]:
-    """B, C, …; numbers where the alphabet ends."""
-    yield from LABELS[1:]
-    number = len(LABELS)
-    while True:
-        number += 1
-        yield str(number)
+def _label(place: int) -> str:
+    """B, C, … of the run at a place behind the baseline; numbers where the alphabet ends."""
+    return LABELS[place + 1] if place + 1 < len(LABELS) else str(place + 2)
 
 
 def _head(run: RunHead) -> str:
@@ -122,7 +118,11 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
     console.print(f"[bold]{escape(printable(title))}[/]")
     for note in comparison.notes:
         _say(console, f"! {note}", 2)
-    console.print(_side_table(label, comparison))
+    table = _table("", "accuracy", "95% interval", "standard error", "answered")
+    for name, side in (("A", comparison.baseline), (label, comparison.run)):
+        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
+        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
     console.print()
     for line in statistics(label, "A", comparison):
         _say(console, line, 2)
@@ -136,45 +136,29 @@ def _show_benchmark(console: Console, label: str, comparison: BenchmarkCompariso
     console.print(_quantity_table(label, comparison.quantities))
 
 
-def _side_table(label: str, comparison: BenchmarkComparison) -> Padding:
-    table = _table("", "accuracy", "95% interval", "standard error", "answered")
-    for name, side in (("A", comparison.baseline), (label, comparison.run)):
-        error = NONE if side.stderr is None else f"{100 * side.stderr:.1f} points"
-        table.add_row(name, percent(side.accuracy), interval(side.ci95), error, percent(side.answered))
-    return Padding(table, (0, 0, 0, 2), expand=False)
-
-
 def statistics(label: str, other: str, comparison: BenchmarkComparison) -> Iterator[str]:
     """The difference, its test and what follows, a sentence or two each."""
-    difference, test = comparison.difference, comparison.significance
-    yield f"{label} - {other}: {points(difference.difference)} points{_interval(comparison)}."
-    counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {comparison.questions} discordant"
-    if test.method is Method.MCNEMAR:
-        yield f"McNemar's exact test: p = {p_value(test.p_value)} ({counts})."
-    else:
-        yield (
-            f"Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in "
-            f"parts): p = {p_value(test.p_value)} ({counts})."
-        )
-    yield _verdict(label, other, comparison)
-    yield from _disagreement(comparison)
-
-
-def _interval(comparison: BenchmarkComparison) -> str:
-    if comparison.difference.ci95 is None:
-        return ", one question alone, so no interval"
-    low, high = comparison.difference.ci95
-    return f", 95% interval [{points(low)}, {points(high)}] (bootstrap over questions, paired)"
-
-
-def _verdict(label: str, other: str, comparison: BenchmarkComparison) -> str:
-    seen = _detectable(comparison)
-    if comparison.distinguishable:
-        side = label if comparison.difference.difference > 0 else other
-        return f"Distinguishable from chance at the {percent(ALPHA, 0)} level, in favour of {side}. {seen}"
-    return (
-        f"Not distinguishable from chance at the {percent(ALPHA, 0)} level, which does not mean equal. {seen}"
+    difference, ends, test = (
+        comparison.difference.difference,
+        comparison.difference.ci95,
+        comparison.significance,
     )
+    said = ", one question alone, so no interval"
+    if ends is not None:
+        said = f", 95% interval [{points(ends[0])}, {points(ends[1])}] (bootstrap over questions, paired)"
+    yield f"{label} - {other}: {points(difference)} points{said}."
+    name = "McNemar's exact test"
+    if test.method is not Method.MCNEMAR:
+        name = "Permutation test (sign flips of the questions' mean differences, as answers are repeated or graded in parts)"
+    counts = f"{test.only_second} better in {label}, {test.only_first} better in {other}, {test.discordant} of {comparison.questions} discordant"
+    yield f"{name}: p = {p_value(test.p_value)} ({counts})."
+    found = f"Not distinguishable from chance at the {percent(ALPHA, 0)} level, which does not mean equal."
+    if comparison.distinguishable:
+        side = label if difference > 0 else other
+        found = f"Distinguishable from chance at the {percent(ALPHA, 0)} level, in favour of {side}."
+    yield f"{found} {_detectable(comparison)}"
+    if ends is not None and (ends[0] > 0 or ends[1] < 0) != comparison.distinguishable:
+        yield "Interval and test disagree on whether 0 is ruled out, as they may near the edge; the test decides."
 
 
 def _detectable(comparison: BenchmarkComparison) -> str:
@@ -184,12 +168,6 @@ def _detectable(comparison: BenchmarkComparison) -> str:
             f"with {percent(POWER, 0)} probability by so many questions."
         )
     return f"So few questions find no difference with {percent(POWER, 0)} probability, however large it is."
-
-
-def _disagreement(comparison: BenchmarkComparison) -> Iterator[str]:
-    interval = comparison.difference.ci95
-    if interval is not None and (interval[0] > 0 or interval[1] < 0) != comparison.distinguishable:
-        yield "Interval and test disagree on whether 0 is ruled out, as they may near the edge; the test decides."
 
 
 def _show_questions(console: Console, title: str, questions: Sequence[str]) -> None:

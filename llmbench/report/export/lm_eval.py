@@ -9,17 +9,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from llmbench._version import __version__
 from llmbench.config.choices import Scoring
 from llmbench.config.schema import DRAWN_BY
-from llmbench.errors import RunError
-from llmbench.records import Result, ScoredChoice
-from llmbench.results.judge_use import JudgeUse
+from llmbench.records import Result
 from llmbench.results.likelihood import choices_of, most_likely_by_length
-from llmbench.results.manifest import MANIFEST, REMEDY
 from llmbench.results.reader import Run
 from llmbench.results.rows import clean
 from llmbench.results.settings import benchmark_settings
@@ -36,46 +34,65 @@ JUDGED = "judged"
 """The share that a judge found right, which is no exact match."""
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A benchmark of a run, as the harness has tasks: its settings, what was found of it, and its answers."""
+
+    name: str
+    settings: Mapping[str, Any]
+    summary: BenchmarkSummary
+    results: Sequence[Result]
+    sealed: bool
+
+    @property
+    def scored(self) -> bool:
+        """Whether the choices' log-likelihoods were asked for, which the harness calls `multiple_choice`."""
+        asked = self.settings.get("scoring") == Scoring.loglikelihood.value
+        return asked or self.summary.likelihood is not None
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of its metrics, that of the accuracy first."""
+        if self.scored:
+            return ["acc", ACC_NORM]
+        if self.summary.judge is not None:
+            return [JUDGED]
+        return [METRICS.get(str(self.settings.get("module", "")).rpartition(".")[2], EXACT)]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What ends a text."""
+        return {
+            "until": list(self.settings.get("stop") or ()),
+            "max_gen_toks": self.settings.get("max_tokens"),
+        }
+
+
 def files(run: Run, config: Mapping[str, Any], sealed: frozenset[str] | set[str]) -> list[tuple[str, str]]:
     """The files' names and contents."""
-    names = list(run.summary.benchmarks or dict.fromkeys(r.benchmark for r in run.results))
-    date = _date(run)
+    tasks = [
+        Task(
+            name,
+            benchmark_settings(config, name),
+            run.summary.benchmarks.get(name, BenchmarkSummary()),
+            [result for result in run.results if result.benchmark == name],
+            name in sealed,
+        )
+        for name in run.summary.benchmarks or dict.fromkeys(r.benchmark for r in run.results)
+    ]
+    date = datetime.fromisoformat(run.manifest.started or "1970-01-01T00:00:00+00:00")
     stamp = date.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
-    found, samples = [], {}
-    for name in names:
-        settings = benchmark_settings(config, name)
-        of_it = [result for result in run.results if result.benchmark == name]
-        summary = run.summary.benchmarks.get(name, BenchmarkSummary())
-        samples[name] = _samples(of_it, _metric(settings, summary), settings, sealed=name in sealed)
-        found.append((f"samples_{name}_{stamp}.jsonl", "".join(f"{_dump(row)}\n" for row in samples[name])))
-    results = _results(run, config, names, date) | {"task_hashes": _task_hashes(samples)}
-    return [(f"results_{stamp}.json", _dump(results, indent=2)), *found]
-
-
-def _date(run: Run) -> datetime:
-    """When the run began: the same for every export of it."""
-    started = run.manifest.started or "1970-01-01T00:00:00+00:00"
-    try:
-        return datetime.fromisoformat(started)
-    except ValueError as error:
-        raise RunError(f"{run.folder / MANIFEST} has no date under `started` ({error}); {REMEDY}") from error
-
-
-def _scored(settings: Mapping[str, Any]) -> bool:
-    """Whether the choices' log-likelihoods were asked for, which the harness calls `multiple_choice`."""
-    return settings.get("scoring") == Scoring.loglikelihood.value
-
-
-def _metric(settings: Mapping[str, Any], summary: BenchmarkSummary) -> str:
-    if _scored(settings):
-        return "acc"
-    if summary.judge is not None:
-        return JUDGED
-    return METRICS.get(str(settings.get("module", "")).rpartition(".")[2], EXACT)
-
-
-def _metrics(metric: str, settings: Mapping[str, Any]) -> list[str]:
-    return [metric, ACC_NORM] if _scored(settings) else [metric]
+    samples = {task.name: _samples(task) for task in tasks}
+    hashes = {
+        name: _hash("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
+        for name, rows in samples.items()
+    }
+    results = _results(run, config, tasks, date) | {"task_hashes": hashes}
+    lines = [
+        (f"samples_{name}_{stamp}.jsonl", "".join(f"{_dump(row)}\n" for row in rows))
+        for name, rows in samples.items()
+    ]
+    return [(f"results_{stamp}.json", _dump(results, indent=2)), *lines]
 
 
 def _dump(value: object, indent: int | None = None) -> str:
@@ -86,28 +103,25 @@ def _hash(text: str) -> str:
     return hashlib.sha256(clean(text).encode()).hexdigest()
 
 
-def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: datetime) -> dict[str, Any]:
-    settings = {name: benchmark_settings(config, name) for name in names}
-    summaries = {name: run.summary.benchmarks.get(name, BenchmarkSummary()) for name in names}
-    metrics = {name: _metric(settings[name], summaries[name]) for name in names}
+def _results(run: Run, config: Mapping[str, Any], tasks: Sequence[Task], date: datetime) -> dict[str, Any]:
     total, name = run.summary.time_s.total, run.summary.model
     takes_one = (config.get("model") or {}).get("system_prompt") is not False
-    system = next(
-        (s["system_prompt"] for s in settings.values() if takes_one and s.get("system_prompt")), None
-    )
+    prompts = (task.settings["system_prompt"] for task in tasks if task.settings.get("system_prompt"))
+    system = next(prompts, None) if takes_one else None
     return {
-        "results": {task: _values(task, metrics[task], summaries[task]) for task in names},
-        "group_subtasks": {task: [] for task in names},
-        "configs": {
-            task: _config(task, metrics[task], settings[task], config, summaries[task].judge)
-            for task in names
+        "results": {task.name: _values(task) for task in tasks},
+        "group_subtasks": {task.name: [] for task in tasks},
+        "configs": {task.name: _config(task, config) for task in tasks},
+        "versions": {task.name: __version__ for task in tasks},
+        "n-shot": {task.name: int(task.settings.get("fewshot") or 0) for task in tasks},
+        "higher_is_better": {task.name: dict.fromkeys(task.metrics, True) for task in tasks},
+        "n-samples": {
+            task.name: {
+                "original": int(task.settings.get("size") or task.summary.samples),
+                "effective": task.summary.samples,
+            }
+            for task in tasks
         },
-        "versions": dict.fromkeys(names, __version__),
-        "n-shot": {task: int(settings[task].get("fewshot") or 0) for task in names},
-        "higher_is_better": {
-            task: dict.fromkeys(_metrics(metrics[task], settings[task]), True) for task in names
-        },
-        "n-samples": {task: _counts(settings[task], summaries[task]) for task in names},
         "config": _run_config(run, config),
         "git_hash": run.manifest.git_commit,
         "date": date.timestamp(),
@@ -127,43 +141,37 @@ def _results(run: Run, config: Mapping[str, Any], names: Sequence[str], date: da
     }
 
 
-def _values(task: str, metric: str, summary: BenchmarkSummary) -> dict[str, Any]:
-    found = {metric: (summary.accuracy, summary.stderr)}
+def _values(task: Task) -> dict[str, Any]:
+    summary = task.summary
+    found = {task.metrics[0]: (summary.accuracy, summary.stderr)}
     if summary.likelihood is not None:
         found[ACC_NORM] = (summary.likelihood.acc_norm, summary.likelihood.stderr)
     # then no standard error holds: the number of questions was not fixed before the run
     stopped = summary.stopping is not None
-    values: dict[str, Any] = {"alias": task}
+    values: dict[str, Any] = {"alias": task.name}
     for name, (value, stderr) in found.items():
         values[f"{name},none"] = "N/A" if value is None else value
         values[f"{name}_stderr,none"] = "N/A" if stderr is None or stopped else stderr
     return values
 
 
-def _counts(settings: Mapping[str, Any], summary: BenchmarkSummary) -> dict[str, int]:
-    effective = summary.samples
-    return {"original": int(settings.get("size") or effective), "effective": effective}
-
-
-def _config(
-    task: str, metric: str, own: Mapping[str, Any], config: Mapping[str, Any], judge: JudgeUse | None
-) -> dict[str, Any]:
+def _config(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
+    own, judge = task.settings, task.summary.judge
     sampling = {**(config.get("sampling") or {})}
     sampling |= {name: value for name, value in (own.get("sampling") or {}).items() if value is not None}
     return {
-        "task": task,
+        "task": task.name,
         "dataset_path": own.get("data_files") or own.get("hub_id"),
         "dataset_name": own.get("hub_config"),
         "test_split": own.get("split"),
         "description": own.get("instruction") or "",
-        "output_type": "multiple_choice" if _scored(own) else "generate_until",
+        "output_type": "multiple_choice" if task.scored else "generate_until",
         "num_fewshot": int(own.get("fewshot") or 0),
         "metric_list": [
-            {"metric": n, "aggregation": "mean", "higher_is_better": True} for n in _metrics(metric, own)
+            {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in task.metrics
         ],
         "generation_kwargs": {
-            "until": list(own.get("stop") or ()),
-            "max_gen_toks": own.get("max_tokens"),
+            **task.limits,
             "do_sample": bool(sampling.get("temperature")),
             **{key: sampling.get(key) for key in DRAWN_BY if key in sampling},
         },
@@ -201,35 +209,32 @@ def _run_config(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _samples(
-    results: Sequence[Result], metric: str, settings: Mapping[str, Any], *, sealed: bool
-) -> list[dict[str, Any]]:
+def _samples(task: Task) -> list[dict[str, Any]]:
     """A line a result; a question's number is its place among the questions, its id stands in `doc`."""
-    places = {sample: place for place, sample in enumerate(dict.fromkeys(r.sample_id for r in results))}
-    kwargs = {"until": list(settings.get("stop") or ()), "max_gen_toks": settings.get("max_tokens")}
-    scored = _scored(settings)
-    return [
-        _sample(result, places[result.sample_id], metric, kwargs, sealed=sealed, scored=scored)
-        for result in results
-    ]
+    places = {sample: place for place, sample in enumerate(dict.fromkeys(r.sample_id for r in task.results))}
+    return [_sample(result, places[result.sample_id], task) for result in task.results]
 
 
-def _sample(  # noqa: PLR0913 - two say what the benchmark is
-    result: Result, place: int, metric: str, kwargs: dict[str, Any], *, sealed: bool, scored: bool
-) -> dict[str, Any]:
+def _sample(result: Result, place: int, task: Task) -> dict[str, Any]:
+    sealed = task.sealed
     doc = {"id": result.sample_id, "repeat": result.repeat, "fields": None if sealed else dict(result.fields)}
-    prompt, text = (None, None) if sealed else (result.prompt, result.text)
+    prompt = None if sealed else result.prompt
     row: dict[str, Any] = {
-        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": kwargs}},
-        "resps": [[text]],
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": task.limits}},
+        "resps": [[None if sealed else result.text]],
         "filtered_resps": [None if sealed else result.score.answer],
-        "metrics": [metric],
+        "metrics": task.metrics,
     }
-    if choices := choices_of(result):
-        row = _of_choices(prompt, choices, metric, sealed=sealed)
-        row[ACC_NORM] = float(most_likely_by_length(choices) == result.target)
-    elif scored:  # the engine failed on it
-        row |= {"metrics": [metric, ACC_NORM], ACC_NORM: 0.0}
+    if choices := choices_of(result):  # whether one would be written greedily is not known
+        texts = [None if sealed else choice.text for choice in choices]
+        answers = [[choice.loglikelihood, None] for choice in choices]
+        row |= {
+            "arguments": {f"gen_args_{n}": {"arg_0": prompt, "arg_1": text} for n, text in enumerate(texts)},
+            "resps": [[answer] for answer in answers],
+            "filtered_resps": answers,
+        }
+    if task.scored:  # the engine may have failed on it
+        row[ACC_NORM] = float(bool(choices) and most_likely_by_length(choices) == result.target)
     return {
         "doc_id": place,
         "doc": doc,
@@ -239,27 +244,6 @@ def _sample(  # noqa: PLR0913 - two say what the benchmark is
         "doc_hash": _hash(_dump(doc)),
         "prompt_hash": result.prompt_hash,
         "target_hash": _hash(result.target),
-        metric: float(result.score.value),
+        task.metrics[0]: float(result.score.value),
         "outcome": result.score.outcome.value,
-    }
-
-
-def _of_choices(
-    prompt: str | None, choices: Sequence[ScoredChoice], metric: str, *, sealed: bool
-) -> dict[str, Any]:
-    """The arguments and answers of a question, one for each choice; whether it would be written greedily is not known."""
-    texts = [None if sealed else choice.text for choice in choices]
-    answers = [[choice.loglikelihood, None] for choice in choices]
-    return {
-        "arguments": {f"gen_args_{n}": {"arg_0": prompt, "arg_1": text} for n, text in enumerate(texts)},
-        "resps": [[answer] for answer in answers],
-        "filtered_resps": answers,
-        "metrics": [metric, ACC_NORM],
-    }
-
-
-def _task_hashes(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
-    return {
-        name: _hash("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
-        for name, rows in samples.items()
     }
