@@ -3,19 +3,7 @@
     settings → samples → requests → engine → completions → scores → journal → summary
 
 `run` opens the run's folder and sees to it that, however the run ends, the folder says so. `_evaluate` goes through the steps.
-What can go wrong is handled where it happens:
-
-- The engine dies: `RestartingEngine` loads another and asks again what was in flight, `engine_restarts` times in a row at most; a request that
-  kills it each time is an error (`engine/restarting.py`).
-- The engine hangs: `Watch` kills its processes, which is a death. Where it computes in this process, the process ends, or a program that
-  called `run` is warned (`engine/watching.py`, `run/hanging.py`).
-- Memory runs out: one setting is lowered and it is tried again; while requests run, in a new process (`run/run_engine.py`).
-- Only a new process can go on: `StartAgain` goes up to the command line, which begins one that continues in this folder. A program
-  that called `run` gets the error (`run/new_process.py`).
-- Ctrl-C: while requests run, `EvaluationLoop` drops what is in flight and raises `Interrupted`; before that, and while an engine is
-  replaced, the handler of the signal raises it at once (`system/signals.py`).
-- A resumed run asks something else: `restore`, `check_judge` and `check_questions` refuse it, and manifest, settings and summary stay as they
-  are (`run/restoring.py`).
+What can go wrong is handled where it happens: docs/architecture.md has the table.
 """
 
 import logging
