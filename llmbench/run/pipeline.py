@@ -24,8 +24,8 @@ from llmbench.results.summary import Summary
 from llmbench.run import answer_lengths, judging, preflight
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
+from llmbench.run.elicitation import Exchange
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging

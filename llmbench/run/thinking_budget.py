@@ -15,7 +15,7 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Completion, FinishReason, Request, Thinking
 from llmbench.results.summary import BenchmarkSummary
 from llmbench.run import elicitation
-from llmbench.run.exchange import Exchange
+from llmbench.run.elicitation import Exchange
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
@@ -28,7 +28,7 @@ def goes_on(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokeniz
         return None
     if last.finish_reason is not FinishReason.LENGTH:
         return None
-    words = thinking.ending(elicitation.opened(asked) + last.text, asked.think_tag)
+    words = thinking.ending(thinking.opened(asked.text) + last.text, asked.think_tag)
     exchange.ends_thinking = bool(words)
     left = limits.answer_tokens(config, asked.benchmark) if words else limit - last.output_tokens
     if left <= 0:
@@ -51,7 +51,7 @@ def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tok
     if ended := exchange.ends_thinking and len(made) > 1:
         first, own, cues = made[0].output_tokens, own[1:], cues[1:]
     ended = ended or bool(asked.think_tag and config.sampling.thinking_budget == 0)
-    thought = _thought(elicitation.opened(asked) if not ended else "", own, cues, tokenizer)
+    thought = _thought(thinking.opened(asked.text) if not ended else "", own, cues, tokenizer)
     if thought is None and not ended:
         return None
     thought = first + (thought or 0)
