@@ -21,7 +21,7 @@ from llmbench.errors import RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import answer_lengths, judging, preflight
+from llmbench.run import judging, order, preflight
 from llmbench.run.comparability import why_not_comparable
 from llmbench.run.data_notes import data_notes
 from llmbench.run.elicitation import Exchange
@@ -79,7 +79,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
             run_engine = RunEngine(record, pool, stop)
             _evaluate(record, run_engine, pool, stop)
             run_engine.learn()
-            answer_lengths.remember(record.config, record.results)
+            order.remember_lengths(record.config, record.results)
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
@@ -157,7 +157,7 @@ def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
 def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
     """Writes the prompts while the model loads, and says what they make doubtful."""
     tokenizer, checkpoint = run_engine.tokenizer, run_engine.checkpoint
-    questions = plan.write(tokenizer, answer_lengths.read(plan.config))
+    questions = plan.write(tokenizer, order.known_lengths(plan.config))
     record.warn(tokenizer.remarks(plan.config.model.chat_template_kwargs))
     record.warn(preflight.of_prompts(plan.config, questions, at_once, checkpoint))
     return questions

@@ -21,7 +21,6 @@ from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import order, prompts, selection
-from llmbench.run.answer_lengths import Lengths
 from llmbench.run.examples import ExamplePicker
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
@@ -134,7 +133,7 @@ class RequestPlan:
         part = self.samples[name]
         return selection.draw_order(self.config.seed, name, part.available, part.chosen)
 
-    def write(self, tokenizer: Tokenizer, known: Lengths | None = None) -> Questions:
+    def write(self, tokenizer: Tokenizer, known: order.Lengths | None = None) -> Questions:
         """Writes the prompts and makes the requests, in an order that depends on the `known` lengths of earlier answers.
 
         Raises:
