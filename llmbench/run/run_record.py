@@ -22,7 +22,6 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifes
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, answered_by
-from llmbench.run import thinking_budget
 from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
@@ -237,7 +236,6 @@ class RunRecord:
             summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
         asks = self.config.early_stopping is EarlyStopping.answer
         summary.warnings = [*metrics.warnings_of(summary.benchmarks, asks=asks), *self._benchmark_warnings]
-        summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()
