@@ -24,8 +24,6 @@ BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 """What code that expects other rows fails with."""
 SHOWN = 80
 """Characters of an id that a sentence shows."""
-MOST_CHARACTERS = 1000
-"""Characters of a question for each token of the context, from which on it cannot fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequenc
         config: The settings.
         name: The benchmark's name.
         benchmark: The benchmark.
-        asked: The ids of the questions that an earlier part of the run chose.
+        asked: The ids of the questions that an earlier part of the run chose, which are asked again where they are all there.
 
     Raises:
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
@@ -86,7 +84,7 @@ def _read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequen
     subjects: list[str | None] = []
     if selection.is_stratified(config, name, len(samples)):
         subjects = [_subject(config, name, benchmark, sample, source.source) for sample in samples]
-    chosen, how = _choose(config, name, samples, subjects, asked)
+    chosen, how = selection.again(samples, asked) or selection.choose(config, name, samples, subjects)
     questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
     source = replace(source, notes=tuple(benchmark.data_notes(samples)))
     return SampleSet(benchmark, source, samples, chosen, questions, how)
@@ -137,18 +135,6 @@ def _as_editors_count(message: str, rows: Rows, source: str) -> str:
     return f"{found} ({source}{'' if rows.lines else '; rows are counted from 1'})"
 
 
-def _choose(
-    config: Config, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], asked: Sequence[str]
-) -> tuple[list[Sample], Selection]:
-    """Returns the questions of this run: those of its earlier part where they are all there, whichever version chose them."""
-    wanted = config.benchmarks[name].num_samples
-    if asked and len(asked) == min(wanted or len(samples), len(samples)):
-        before = selection.again(samples, asked)
-        if before is not None:
-            return before
-    return selection.choose(config, name, samples, subjects)
-
-
 @contextmanager
 def _said_of(failing: str, config: Config, name: str, benchmark: Benchmark) -> Iterator[None]:
     """Inside, a mistake in a row or in a user's module becomes a sentence that begins with `failing`."""
@@ -179,19 +165,10 @@ def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, s
     with _said_of(
         f"question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down", config, name, benchmark
     ):
-        question = _text(benchmark.question(sample))
+        question = benchmark.question(sample)
+        if not isinstance(question, str):
+            raise TypeError(f"the question is a {type(question).__name__}, not text")
         orjson.dumps([sample.id, question, sample.target, benchmark.stored_fields(sample)])
-    if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
-        raise DataError(
-            f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
-            f"model.max_length={config.model.max_length} tokens; fix its row."
-        )
-    return question
-
-
-def _text(question: object) -> str:
-    if not isinstance(question, str):
-        raise TypeError(f"the question is a {type(question).__name__}, not text")
     return question
 
 

@@ -24,14 +24,7 @@ def is_stratified(config: Config, name: str, available: int) -> bool:
 def choose(
     config: Config, name: str, samples: Sequence[Sample], subjects: Sequence[str | None]
 ) -> tuple[list[Sample], Selection]:
-    """Draws a benchmark's questions with the run's seed; they stay in the data's order.
-
-    Args:
-        config: The settings.
-        name: The benchmark's name.
-        samples: All that there are.
-        subjects: One for each sample; empty, or all the same: the questions are drawn at random.
-    """
+    """Draws some of a benchmark's samples with the run's seed, at random where their `subjects` are all the same; they stay in the data's order."""
     wanted = min(config.benchmarks[name].num_samples or len(samples), len(samples))
     if len(set(subjects)) > 1:
         return _stratified(config.seed, name, samples, subjects, wanted)
@@ -50,23 +43,18 @@ def generator(*parts: object) -> random.Random:
 
 
 def again(samples: Sequence[Sample], ids: Sequence[str]) -> tuple[list[Sample], Selection] | None:
-    """The questions that an earlier part of a run asked, by their ids; None where some are not there any more."""
+    """The questions that an earlier part of a run asked, whichever version chose them; None where there was none, or some are not there any more."""
     known = set(ids)
     chosen = [sample for sample in samples if sample.id in known]
-    whole = len(chosen) == len(samples)
-    return (chosen, Selection(ALL if whole else RANDOM, len(samples))) if len(chosen) == len(known) else None
+    if not known or len(chosen) < len(known):
+        return None
+    return chosen, Selection(ALL if len(chosen) == len(samples) else RANDOM, len(samples))
 
 
 def draw_order(seed: int, name: str, samples: Sequence[Sample], chosen: Sequence[Sample]) -> list[str]:
     """The ids of the chosen questions in the order in which they were drawn; where they were drawn by subject, shuffled.
 
     Either way each beginning of it is a random part of them.
-
-    Args:
-        seed: The run's.
-        name: The benchmark's.
-        samples: All that there are.
-        chosen: Those that the run asks.
     """
     ids = [samples[place].id for place in _drawn(seed, name, len(samples), len(chosen))]
     if set(ids) != {sample.id for sample in chosen}:
