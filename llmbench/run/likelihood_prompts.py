@@ -18,7 +18,6 @@ from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Choice, Request, Sample
 from llmbench.run.prompts import Asked, system_prompt, turns_of
 from llmbench.system import thinking
-from llmbench.system.number_format import count
 
 
 def check_choices(config: Config, benchmarks: Mapping[str, Benchmark]) -> None:
@@ -123,20 +122,10 @@ def cut_from_the_left(requests: Sequence[Request], config: Config) -> list[str]:
 
 
 def choice_warnings(asked: Iterable[Asked]) -> list[str]:
-    """Returns a sentence for each benchmark whose choices cannot be told apart, or stand where the model's thinking would."""
-    said = []
-    scored = [each for each in asked if each.choices]
-    for name in dict.fromkeys(each.benchmark for each in scored):
-        own = [each for each in scored if each.benchmark == name]
-        alike = [each for each in own if len({choice.ids for choice in each.choices}) < len(each.choices)]
-        if alike:
-            said.append(
-                f"{name}: {len(alike)} of {count(len(own), 'question')}, such as {alike[0].sample.id}, have choices of the same tokens; the first of them "
-                "counts as the answer."
-            )
-        if any(thinking.opened(each.text) for each in own):
-            said.append(
-                f"{name}: the chat template begins the model's thinking, and the choices are scored as its first words; leave chat=true out, or end the "
-                "thinking with model.chat_template_kwargs, such as {enable_thinking: false}."
-            )
-    return said
+    """Returns a sentence for each benchmark whose choices stand where the model's thinking would."""
+    names = dict.fromkeys(each.benchmark for each in asked if each.choices and thinking.opened(each.text))
+    return [
+        f"{name}: the chat template begins the model's thinking, and the choices are scored as its first words; leave chat=true out, or end the "
+        "thinking with model.chat_template_kwargs, such as {enable_thinking: false}."
+        for name in names
+    ]

@@ -74,11 +74,9 @@ class Questions:
         """Returns the request with the shortest answer of an earlier process, which shows that an engine works, and its tokens."""
         requests = {request.key: request for request in self.requests}
         answered = [
-            (result.completions[0].output_tokens, requests[result.key])
+            (made[0].output_tokens, requests[result.key])
             for result in results
-            if result.completions
-            and result.key in requests
-            and result.completions[0].finish_reason is not FinishReason.ABORT
+            if (made := result.completions) and made[0].finish_reason is not FinishReason.ABORT
         ]
         return min(answered, key=lambda pair: pair[0], default=None)
 
@@ -102,16 +100,10 @@ class RequestPlan:
             ConfigError: A benchmark's module or an option is refused.
             DataError: The data cannot be read, or a question cannot be asked.
         """
-        benchmarks = import_benchmarks(config)
+        benchmarks, before = import_benchmarks(config), asked or {}
         check_choices(config, benchmarks)
-        before = asked or {}
-        return cls(
-            config,
-            {
-                name: read_samples(config, name, each, before.get(name, ()))
-                for name, each in benchmarks.items()
-            },
-        )
+        samples = {n: read_samples(config, n, each, before.get(n, ())) for n, each in benchmarks.items()}
+        return cls(config, samples)
 
     def under(self, config: Config) -> Self:
         """Returns the plan of the same samples under other settings of model and engine."""
