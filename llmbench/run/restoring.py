@@ -14,8 +14,8 @@ from llmbench.results.metrics import without_texts
 from llmbench.results.reader import read_journal
 from llmbench.results.settings import read_settings
 from llmbench.run import resume_checks
-from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.options import Beginning
 from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
 from llmbench.system import clock

@@ -22,10 +22,9 @@ from llmbench.results.manifest import CONFIG, Attempt, DataOrigin, Host, Manifes
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, answered_by
-from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Earlier, RunOptions
 from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
 from llmbench.run.resume_checks import compare_servers

@@ -22,9 +22,8 @@ from llmbench.report.write import write_one
 from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
-from llmbench.run.beginning import Beginning
 from llmbench.run.likelihood_prompts import LikelihoodWriter, choice_warnings, cut_from_the_left
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.run.published_scores import comparisons
 from llmbench.run.regrade import regrade_run
 from llmbench.run.request_plan import RequestPlan
