@@ -6,8 +6,6 @@
 What can go wrong is handled where it happens: docs/architecture.md has the table.
 """
 
-import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,13 +15,11 @@ from pathlib import Path
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import Engine
 from llmbench.engine.factory import complete
-from llmbench.errors import RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
 from llmbench.run import judging, order, preflight
 from llmbench.run.comparability import why_not_comparable
-from llmbench.run.data_notes import data_notes
 from llmbench.run.elicitation import Exchange
 from llmbench.run.engine_pool import EnginePool
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
@@ -40,11 +36,8 @@ from llmbench.run.stopping import Stopping
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
-from llmbench.system.processes import environment
 from llmbench.system.signals import Stop
 from llmbench.telemetry import MemoryTracker, Sampler
-
-log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summary:
@@ -63,7 +56,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
     options = options or RunOptions()
     terminal, stop = options.terminal or Terminal(quiet=True), options.stop or Stop()
     with ExitStack() as resources:
-        pool = options.pool or resources.enter_context(_own_pool(options, resources))
+        pool = options.pool or resources.enter_context(EnginePool())
         config, notices = complete(config, pool.engines.find_checkpoint)
         for sentence in notices:
             terminal.notice(sentence)
@@ -89,14 +82,6 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
     return record.summary
 
 
-def _own_pool(options: RunOptions, resources: ExitStack) -> EnginePool:
-    """The pool of a program's call, whose output is its own unless it gives a terminal."""
-    if options.terminal is None:
-        level = os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")
-        resources.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
-    return EnginePool()
-
-
 def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: Stop) -> None:
     """All steps, in order. Telemetry and graders start first: before torch and vllm are imported."""
     config, benchmarks = record.config, record.benchmarks
@@ -106,7 +91,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
         judging.judge_engine(config, benchmarks, record.terminal.notice) as judge,
     ):
-        _write_trace(sampler, record.files.folder / TRACE)
+        sampler.write(record.files.folder / TRACE)
         record.warn(preflight.check_sandbox(config, runs_code=runs_code))
         grader = pool.graders.get(graders_need(config), config.sandbox.value, runs_code=runs_code)
         checkpoint = run_engine.find_checkpoint()
@@ -134,19 +119,12 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
                 record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
 
 
-def _write_trace(sampler: Sampler, path: Path) -> None:
-    try:
-        sampler.write(path)
-    except RunError as error:  # no run ends for want of telemetry
-        log.warning("%s", error)
-
-
 def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
     record.stopping = Stopping.of(plan, record.results)
-    for paragraph in data_notes(plan):
+    for paragraph in preflight.data_notes(plan):
         if paragraph not in pool.shown:
             pool.shown.add(paragraph)
             record.terminal.notice(paragraph)

@@ -1,8 +1,9 @@
 """What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from llmbench.benchmarks.generic.base import GRADED_AS
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
@@ -13,16 +14,16 @@ from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
 from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit, overruled_by
-from llmbench.errors import ModelError
+from llmbench.errors import ModelError, shortened
 from llmbench.records import Request
 from llmbench.run import judging, thinking_budget
 from llmbench.run.comparability import few_shot_from_evaluated
 from llmbench.run.kv_cache import bf16_weights_bytes, kv_cache_notices
 from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
-from llmbench.run.request_plan import Questions
+from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.samples import SampleSet
 from llmbench.system import hardware
-from llmbench.system.number_format import listed, memory
+from llmbench.system.number_format import count, listed, memory
 
 NO_SANDBOX = (
     "sandbox=none: programs that the model writes run as you, with your files and your network; "
@@ -36,6 +37,10 @@ TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
     "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
 }
 """Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26."""
+EXAMPLES, GOLDS = 2, 5
+"""Questions and gold answers of own data that are shown."""
+PROMPT_SHOWN, GOLD_SHOWN = 240, 40
+"""Characters of each that are."""
 
 
 def before_loading(
@@ -158,10 +163,10 @@ def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) 
     """Stop strings that stand in gold answers, where they would cut a right answer off; the answers themselves are not shown."""
     counts = {string: sum(string in target for target in targets) for string in stop if string}
     return [
-        f"{benchmark}: the stop string {string!r} stands in {count} of {len(targets)} gold answers and would cut such an answer "
+        f"{benchmark}: the stop string {string!r} stands in {number} of {len(targets)} gold answers and would cut such an answer "
         f"off; leave it out of benchmarks.{benchmark}.stop, or set early_stopping=off."
-        for string, count in counts.items()
-        if count
+        for string, number in counts.items()
+        if number
     ]
 
 
@@ -241,3 +246,39 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
             f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
             "copy the checkpoint with its own tokenizer."
         )
+
+
+def data_notes(plan: RequestPlan) -> list[str]:
+    """Returns a paragraph for each benchmark whose columns its settings map; of a sealed one without its texts."""
+    return ["\n".join(lines) for name in plan.samples if (lines := list(_lines(plan, name)))]
+
+
+def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
+    part, settings = plan.samples[name], plan.config.benchmarks[name]
+    if not part.source.notes:
+        return
+    asked, notes = len(part.chosen), part.source.notes
+    if settings.asks_likelihoods:
+        notes = tuple(said for note in notes if (said := _of_gold(note)))
+    fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
+    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(notes)}".rstrip()
+    if settings.asks_likelihoods:
+        yield f"  Nothing is written: the choice whose {settings.likelihood_of.value} has the largest log-likelihood is the answer."
+    if settings.sealed:
+        return
+    golds = list(dict.fromkeys(sample.target for sample in part.available))
+    shown = ", ".join(shortened(gold, GOLD_SHOWN) for gold in golds[:GOLDS])
+    more = f" and {count(len(golds) - GOLDS, 'other')}" if len(golds) > GOLDS else ""
+    yield f"  Gold answers: {shown}{more}."
+    for sample, question in list(zip(part.chosen, part.questions, strict=True))[:EXAMPLES]:
+        prompt = shortened(question, PROMPT_SHOWN)
+        instruction = f" | {shortened(settings.instruction, PROMPT_SHOWN)}" if settings.instruction else ""
+        yield f"  Question {sample.id}: {prompt}{instruction}  ->  {shortened(sample.target, GOLD_SHOWN)}"
+
+
+def _of_gold(note: str) -> str:
+    """A note without how texts are graded, where none is written: what it says of the gold answers, or nothing."""
+    if not note.startswith(GRADED_AS):
+        return note
+    said = note.partition("; ")[2]
+    return said[:1].upper() + said[1:]
