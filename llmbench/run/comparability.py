@@ -30,13 +30,10 @@ def _showing_evaluated(config: Config) -> list[str]:
     return [
         name
         for name, each in config.benchmarks.items()
-        if each.fewshot and shows_evaluated(each) and not _has_own_examples(name, each)
+        if each.fewshot
+        and shows_evaluated(each)
+        and type(import_benchmark(name, each.module)).own_examples is Benchmark.own_examples
     ]
-
-
-def _has_own_examples(name: str, benchmark: BenchmarkConfig) -> bool:
-    """Returns whether a benchmark's class has worked examples that are not drawn from the data."""
-    return type(import_benchmark(name, benchmark.module)).own_examples is not Benchmark.own_examples
 
 
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
