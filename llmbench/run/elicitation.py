@@ -68,14 +68,9 @@ def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfi
 
 
 def cue(text: str, completion: Completion, config: BenchmarkConfig) -> str:
-    """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open.
+    """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open in the `text` so far.
 
     Nothing where the stop string says the same already.
-
-    Args:
-        text: All that was written (`written`).
-        completion: The last part of it.
-        config: The benchmark's settings.
     """
     if end := thinking.closing(text):
         return f"\n{end}\n{config.cue}"
@@ -91,15 +86,7 @@ def cue_sampling(request: Request, config: BenchmarkConfig) -> Sampling:
 def continuation(
     request: Request, completion: Completion, words: str, sampling: Sampling, tokenizer: Tokenizer
 ) -> Request:
-    """The request that goes on with a text: a longer prompt, or a turn of the assistant that the server continues.
-
-    Args:
-        request: What the text came back for.
-        completion: The text.
-        words: What is put in the model's mouth behind it.
-        sampling: How what follows is drawn.
-        tokenizer: The model's.
-    """
+    """The request that goes on with a request's text behind `words`: a longer prompt, or a turn of the assistant that the server continues."""
     name = request.id.removesuffix(CONTINUATION_SUFFIX) + CONTINUATION_SUFFIX
     if request.messages:
         begun = Message("assistant", _said(completion, tokenizer) + words)
@@ -151,6 +138,4 @@ def ended_by_itself(completion: Completion, end: str) -> Completion:
 
 def without_secrets(completion: Completion) -> Completion:
     """The completion with `***` for secrets in its error."""
-    if not completion.error:
-        return completion
-    return replace(completion, error=redaction.without_secrets(completion.error))
+    return replace(completion, error=completion.error and redaction.without_secrets(completion.error))

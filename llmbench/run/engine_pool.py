@@ -21,7 +21,7 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError
-from llmbench.run.grader_pool import GraderPool
+from llmbench.run.grading import GraderPool
 from llmbench.run.oom_recovery import lowered
 from llmbench.run.request_plan import graders_need
 from llmbench.system.number_format import count

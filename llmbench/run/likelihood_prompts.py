@@ -52,9 +52,9 @@ class LikelihoodWriter:
         """
         chat, model = self.config.benchmarks[self.name].chat, self.config.model
         system = "\n\n".join(filter(None, [system_prompt(self.config, self.name), self._heading(sample)]))
-        prompts = [(self._prompt(each), self._texts(each), each.target) for each in (*examples, sample)]
-        shown = [(prompt, texts[LETTERS.index(target)]) for prompt, texts, target in prompts[:-1]]
-        asked, texts, _ = prompts[-1]
+        worked = [(self._prompt(each), LETTERS.index(each.target)) for each in examples]
+        shown = [(prompt, texts[right]) for (prompt, texts), right in worked]
+        asked, texts = self._prompt(sample)
         turns = turns_of(system, shown, asked) if chat else []
         if chat:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
@@ -71,17 +71,12 @@ class LikelihoodWriter:
         subject = (self.benchmark.subject(sample) or "").replace("_", " ")
         return (self.config.benchmarks[self.name].likelihood_heading or "").replace("{subject}", subject)
 
-    def _prompt(self, sample: Sample) -> str:
-        return self.benchmark.likelihood_prompt(sample, shows_choices=self._of is LikelihoodOf.letter)
-
-    def _texts(self, sample: Sample) -> Sequence[str]:
-        """What may follow the prompt."""
+    def _prompt(self, sample: Sample) -> tuple[str, Sequence[str]]:
+        """A prompt, and what may follow it."""
+        by_letter = self.config.benchmarks[self.name].likelihood_of is LikelihoodOf.letter
         texts = self.benchmark.choices(sample)
-        return LETTERS[: len(texts)] if self._of is LikelihoodOf.letter else texts
-
-    @property
-    def _of(self) -> LikelihoodOf:
-        return self.config.benchmarks[self.name].likelihood_of
+        prompt = self.benchmark.likelihood_prompt(sample, shows_choices=by_letter)
+        return prompt, LETTERS[: len(texts)] if by_letter else texts
 
     def _encode(
         self, context: str, continuations: Sequence[str], *, special: bool

@@ -48,13 +48,7 @@ class PromptWriter:
     tokenizer: Tokenizer
 
     def ask(self, sample: Sample, question: str, examples: Sequence[Sample] = ()) -> Asked:
-        """Returns the prompt of one sample, through the chat template or as plain text; shortened where the benchmark can.
-
-        Args:
-            sample: What is asked.
-            question: Its text, as `Benchmark.question` gives it.
-            examples: Worked examples to show before it.
-        """
+        """Returns the prompt of one sample behind worked examples, through the chat template or as plain text; shortened where the benchmark can."""
         asked = self._asked(sample, question, examples)
         room = self.config.model.max_length - reserved(self.config, self.name)
         if len(asked.ids) <= room:

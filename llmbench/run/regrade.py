@@ -81,12 +81,9 @@ class Regraded:
 
 
 def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int | None = None) -> Regraded:
-    """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
+    """Grades a run's journal again, in so many worker processes, and writes the new files beside the old ones; the run need not have finished.
 
-    Args:
-        folder: The run's folder; the run need not have finished.
-        judge: Settings of another judge, `judge.NAME=VALUE` each; without any, verdicts stay.
-        workers: How many processes; by default what fits the machine.
+    `judge` has settings of another judge, `judge.NAME=VALUE` each; without any, verdicts stay.
 
     Raises:
         RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.

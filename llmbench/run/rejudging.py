@@ -24,12 +24,7 @@ IDLE_S = 0.005
 
 
 def settings_of(config: Config, typed: Sequence[str], benchmarks: Mapping[str, Benchmark]) -> Config:
-    """Returns the run's settings with another judge, whose name its server says.
-
-    Args:
-        config: The run's.
-        typed: `judge.NAME=VALUE`, and `cache=on`.
-        benchmarks: The run's.
+    """Returns the run's settings with another judge, `typed` as `judge.NAME=VALUE` and `cache=on`; its name its server says.
 
     Raises:
         ConfigError: A setting is refused, none says where the judge is, or the run has nothing that is judged.

@@ -21,7 +21,6 @@ from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
 from llmbench.results.manifest import Selection
 from llmbench.run import order, prompts, selection
-from llmbench.run.examples import ExamplePicker
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
@@ -90,11 +89,7 @@ class RequestPlan:
 
     @classmethod
     def read(cls, config: Config, asked: Mapping[str, Sequence[str]] | None = None) -> Self:
-        """Reads the data of all benchmarks and draws the samples.
-
-        Args:
-            config: The settings.
-            asked: By benchmark, the ids of the questions that an earlier part of the run chose.
+        """Reads the data of all benchmarks and draws the samples; those that an earlier part of the run `asked`, by benchmark, stay chosen.
 
         Raises:
             ConfigError: A benchmark's module or an option is refused.
@@ -160,7 +155,7 @@ class RequestPlan:
         made = LikelihoodWriter if settings.asks_likelihoods else PromptWriter
         writer: PromptWriter | LikelihoodWriter = made(self.config, name, part.benchmark, tokenizer)
         pool = self._example_pool(name) if settings.fewshot else ()
-        examples = ExamplePicker.of(self.config, name, part.benchmark, pool)
+        examples = selection.ExamplePicker.of(self.config, name, part.benchmark, pool)
         return [
             writer.ask(sample, question, examples.pick(sample))
             for sample, question in zip(part.chosen, part.questions, strict=True)

@@ -37,12 +37,7 @@ SHOWN = 3
 
 
 def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
-    """Refuses settings that would make new results incomparable with those in the folder.
-
-    Args:
-        folder: The run's, with its config.yaml.
-        config: The settings now.
-        lowered: Settings that ran short of memory before, and so differ from what was asked for.
+    """Refuses settings that would make new results incomparable with those in the folder; those that were `lowered` before may differ.
 
     Raises:
         ConfigError: Names the settings.

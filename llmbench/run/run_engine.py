@@ -127,11 +127,7 @@ class RunEngine:
         times.import_ += time.monotonic() - read  # replicas import beside the tokenizer
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
-        """Loads the model while the prompts are written, with less memory where there is too little.
-
-        Args:
-            plan: What the run asks.
-            writing: Writes the plan's prompts.
+        """Loads the model while the plan's prompts are written, with less memory where there is too little.
 
         Raises:
             EngineError: The engine cannot start.

@@ -48,11 +48,7 @@ class SampleSet:
 def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequence[str] = ()) -> SampleSet:
     """Reads the samples of a benchmark: from its data set, or from its generator where the settings name no data.
 
-    Args:
-        config: The settings.
-        name: The benchmark's name.
-        benchmark: The benchmark.
-        asked: The ids of the questions that an earlier part of the run chose, which are asked again where they are all there.
+    The questions that an earlier part of the run `asked` are chosen again where they are all there.
 
     Raises:
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.

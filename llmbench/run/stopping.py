@@ -104,14 +104,9 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
 def regraded(
     summary: BenchmarkSummary, run: Run, config: Config, results: Sequence[Result], notes: list[str]
 ) -> BenchmarkSummary:
-    """Returns a benchmark's summary with what its rule comes to now that its results are graded again; without a rule as it is.
+    """Returns a benchmark's summary with what its rule comes to now that its results (one at least) are graded again; without a rule as it is.
 
-    Args:
-        summary: The benchmark's summary with the new grades.
-        run: As it was graded first.
-        config: Its settings.
-        results: The benchmark's, one at least; all count.
-        notes: Gets a sentence where the run to compare with is gone.
+    `notes` gets a sentence where the run to compare with is gone.
     """
     name = results[0].benchmark
     before, order = run.summary.benchmarks[name].stopping, run.manifest.samples.get(name, [])
