@@ -23,7 +23,6 @@ from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError
 from llmbench.run.grading import GraderPool
 from llmbench.run.oom_recovery import lowered
-from llmbench.run.request_plan import graders_need
 from llmbench.system.number_format import count
 
 if TYPE_CHECKING:
@@ -110,12 +109,10 @@ class EnginePool:
 
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
-        self._planned, modules = [], set[str]()
+        self._planned = []
         for config in configs:
             with suppress(ConfigError, EngineError):  # that job will say it itself
                 self._planned.append(complete(config, self.engines.find_checkpoint)[0])
-                modules |= graders_need(config)
-        self.graders.planned = frozenset(modules)
 
     def lowered(self, config: Config) -> Config:
         """The settings with what had to be lowered for this engine before."""

@@ -98,8 +98,6 @@ def _guarded(task: Callable[[Benchmark], Score], path: str) -> Score:
         os._exit(OUT_OF_MEMORY)
     except SystemExit as error:
         return Score(0.0, None, Outcome.ERROR, f"grading ended the program (SystemExit: {error})")
-    except RecursionError:
-        return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
 
 
 Task = Callable[[str, Sample, str, FinishReason], Score]
@@ -268,8 +266,6 @@ class GraderPool:
     """Holds one set of grading workers, which outlive a run: the jobs of a sweep share them where they can."""
 
     def __init__(self) -> None:
-        self.planned: frozenset[str] = frozenset()
-        """Modules that jobs to come need; workers that are started import them too."""
         self._grader: Grader[Any] | None = None
         self._modules: frozenset[str] = frozenset()
         self._runs = "bwrap", False
@@ -279,7 +275,7 @@ class GraderPool:
 
         Where they run programs there is one for each core, behind everything else that wants it.
         """
-        wanted, grader = frozenset(modules) | self.planned, self._grader
+        wanted, grader = frozenset(modules), self._grader
         kept = (sandbox, runs_code) == self._runs and wanted <= self._modules
         if grader is None or not (kept and grader.usable):
             self.close()

@@ -104,7 +104,9 @@ class EvaluationLoop:
         self._feed()
         try:
             while self._exchanges and not self._queue.over:
-                self._check_stop()
+                if self.stop.signal_number is not None:
+                    self.engine.abort()
+                    raise Interrupted(self.stop.signal_number)
                 if self._in_flight:
                     try:
                         finished = self.engine.step()
@@ -151,11 +153,6 @@ class EvaluationLoop:
     def _submit(self, request: Request, *, first: bool = False) -> None:
         self._in_flight += 1
         self.engine.submit(request, first=first)
-
-    def _check_stop(self) -> None:
-        if self.stop.signal_number is not None:
-            self.engine.abort()
-            raise Interrupted(self.stop.signal_number)
 
     def _note_tokens(self) -> None:
         """Gives the display the output tokens so far."""

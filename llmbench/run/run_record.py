@@ -96,9 +96,8 @@ class RunRecord:
         Raises:
             RunError: It cannot be written.
         """
-        if result.key not in self.unjudged:
-            self.files.unjudged.add(result)
-            self.unjudged[result.key] = result
+        self.files.unjudged.add(result)
+        self.unjudged[result.key] = result
 
     def save_if_due(self) -> None:
         """Brings the journal to the disk now and then, and the manifest when an engine has died."""

@@ -95,10 +95,6 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
             options = {option: value for option, value in options.items() if option != "worked"}
         loaded = benchmark.load(rows, options, config.seed)
         return [_with_text(sample) for sample in unique(loaded, name)]
-    except SystemExit as error:
-        raise DataError(
-            f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
-        ) from error
     except RowError as error:  # whose place is in it, counted as in the file
         if settings.sealed:
             raise RowError(error.place, "the row does not fit; fix it.") from None  # the log has causes
@@ -108,7 +104,7 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
         raise DataError(f"{_as_editors_count(message, Rows.of(rows), source)}.") from error
     except ConfigError:  # of its options
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, BAD_ROW) and not _is_own(benchmark):
             raise
         raise DataError(
