@@ -57,7 +57,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
-        whole = benchmark.size or questions.available[name]
+        whole = benchmark.size or len(questions.samples[name].available)
         copied = "file" if benchmark.data_files is not None else "folder" if _is_folder(benchmark) else None
         if copied is not None:
             found.append(f"{name}'s questions out of a {copied}, which may be others than the published ones")

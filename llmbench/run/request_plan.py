@@ -4,22 +4,20 @@
     plan.workload()                      # what the engine needs to know before it loads
     questions = plan.write(tokenizer)    # the prompts and requests
 
-`plan.samples[NAME]` holds a benchmark's samples and where they came from. `plan.under(config)` is the same plan under settings that
-were lowered since; what is asked stays as it is.
+`plan.samples[NAME]` holds a benchmark's samples and where they came from.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.dataset import DataSource, read_rows
+from llmbench.benchmarks.dataset import read_rows
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
-from llmbench.results.manifest import Selection
 from llmbench.run import order, prompts, selection
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
@@ -50,14 +48,12 @@ def graders_need(config: Config) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Samples and prompts by benchmark and sample id, and the requests in the order they are asked."""
+    """Samples by benchmark, prompts by benchmark and sample id, and the requests in the order they are asked."""
 
     benchmarks: Mapping[str, Benchmark]
-    data: Mapping[str, DataSource]
+    samples: Mapping[str, SampleSet]
     asked: Mapping[tuple[str, str], Asked]
     requests: Sequence[Request]
-    available: Mapping[str, int]  # questions to choose from; options such as a window of dates leave some out
-    selection: Mapping[str, Selection] = field(default_factory=dict)  # how they were chosen
     order: str | None = None  # what decided when each is asked, in words
 
     def samples_of(self, benchmark: str) -> list[str]:
@@ -100,10 +96,6 @@ class RequestPlan:
         samples = {n: read_samples(config, n, each, before.get(n, ())) for n, each in benchmarks.items()}
         return cls(config, samples)
 
-    def under(self, config: Config) -> Self:
-        """Returns the plan of the same samples under other settings of model and engine."""
-        return replace(self, config=config)
-
     def workload(self) -> Workload:
         """Returns what the engine needs to know before it loads; prompts need not be written for it."""
         counts, longest = {}, 0.0
@@ -138,16 +130,9 @@ class RequestPlan:
             }
             asked.sort(key=lambda each: places[each.benchmark, each.sample.id])
             requests.sort(key=lambda request: places[request.benchmark, request.sample_id])
-        parts = self.samples.items()
-        return Questions(
-            benchmarks={name: part.benchmark for name, part in parts},
-            data={name: part.source for name, part in parts},
-            asked={(each.benchmark, each.sample.id): each for each in asked},
-            requests=requests,
-            order=basis,
-            available={name: len(part.available) for name, part in parts},
-            selection={name: part.selection for name, part in parts},
-        )
+        benchmarks = {name: part.benchmark for name, part in self.samples.items()}
+        by_sample = {(each.benchmark, each.sample.id): each for each in asked}
+        return Questions(benchmarks, self.samples, by_sample, requests, basis)
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:
         """Returns the prompts of one benchmark."""

@@ -151,7 +151,7 @@ def check_questions(record: RunRecord, questions: Questions, server: ServerRepor
         if record.earlier.answers:
             answers = [*record.results, *record.unjudged.values()]
             resume_checks.check_questions(record.files.folder, questions, answers)
-            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
+            resume_checks.check_files(record.files.folder, record.manifest, questions.samples)
     except ConfigError as error:
         raise RefusedResumeError(str(error)) from error
     record.results[:] = map(without_texts, record.results)

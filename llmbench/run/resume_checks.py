@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks.dataset import DataSource
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, shortened
@@ -15,6 +14,7 @@ from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
 from llmbench.run.origin import model_files
 from llmbench.run.request_plan import Questions, RequestPlan
+from llmbench.run.samples import SampleSet
 from llmbench.system import decoding, redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
@@ -135,17 +135,17 @@ def check_finished(folder: Path, config: Config) -> None:
         compare_model_files(before, decoding.build(model_files(config.model), Manifest), folder)
     if any(name.endswith(".data_files") for name in typed):
         samples = RequestPlan.read(config, before.samples).samples
-        check_files(folder, before, {name: part.source for name, part in samples.items()})
+        check_files(folder, before, samples)
 
 
-def check_files(folder: Path, before: Manifest, data: Mapping[str, DataSource]) -> None:
+def check_files(folder: Path, before: Manifest, samples: Mapping[str, SampleSet]) -> None:
     """Refuses a data file that holds something else than when the run began: questions not asked so far may be others.
 
     Raises:
         ConfigError: Names the benchmark and the file.
     """
-    for name, source in data.items():
-        had = before.data.get(name)
+    for name, part in samples.items():
+        source, had = part.source, before.data.get(name)
         is_file = source.revision is None and Path(source.source).is_file()
         if had is not None and is_file and had.fingerprint not in (None, source.fingerprint):
             raise ConfigError(

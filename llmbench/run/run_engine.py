@@ -144,7 +144,7 @@ class RunEngine:
             except OutOfMemoryError as error:
                 self.at_once = engine.capacity
                 self._lower(error, writing.result(), needs_new_process=error.shortage.needs_new_process)
-                self._work = plan.under(record.config).workload()
+                self._work = replace(plan, config=record.config).workload()
                 self._pool.prepare(record.config, self.checkpoint)
         record.summary.time_s.load = time.monotonic() - begun if loaded else 0.0
         questions = writing.result()

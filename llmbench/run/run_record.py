@@ -122,12 +122,12 @@ class RunRecord:
         self.summary.not_comparable, self.summary.comparable = why_not, not why_not
         if self.config.profile.comparable and why_not:
             self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
-        self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
+        parts = questions.samples
+        self.manifest.data = {name: DataOrigin(**asdict(part.source)) for name, part in parts.items()}
         before, chosen = self.manifest, {name: questions.samples_of(name) for name in questions.benchmarks}
-        self.manifest.selection = {
-            name: before.selection.get(name, how) if before.samples.get(name) == chosen[name] else how
-            for name, how in questions.selection.items()
-        }
+        same = [name for name in chosen.keys() & before.selection if before.samples.get(name) == chosen[name]]
+        kept = {name: before.selection[name] for name in same}
+        self.manifest.selection = {name: part.selection for name, part in parts.items()} | kept
         self.manifest.samples, self.manifest.order = chosen, questions.order
         self.manifest.checkpoint = checkpoint
         self.write()
