@@ -78,11 +78,6 @@ def cue(text: str, completion: Completion, config: BenchmarkConfig) -> str:
     return "" if same else config.cue
 
 
-def cue_sampling(request: Request, config: BenchmarkConfig) -> Sampling:
-    """How the answer that follows the cue is drawn."""
-    return replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop))
-
-
 def continuation(
     request: Request, completion: Completion, words: str, sampling: Sampling, tokenizer: Tokenizer
 ) -> Request:

@@ -249,12 +249,11 @@ class Grader(Generic[Ticket]):
         except (ProcessExpired, CancelledError) as error:
             job.deaths += 1
             memory = isinstance(error, ProcessExpired) and error.exitcode == OUT_OF_MEMORY
+            what = "ran out of memory" if memory else f"died ({error})"
             if job.deaths >= MOST_DEATHS:
-                what = "ran out of memory" if memory else f"died ({error})"
                 reason = f"the text was graded twice, and the worker that tried again {what}"
                 return Score(0.0, None, Outcome.ERROR, reason)
-            what = "ran out of memory" if memory else "died"
-            log.warning("a grading worker %s; its text is graded again: %s", what, error)
+            log.warning("a grading worker %s; its text is graded again", what)
             self._schedule(job)
             return None
         except Exception as error:

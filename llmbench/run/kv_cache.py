@@ -51,7 +51,8 @@ def kv_cache_notices(
     per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
     if per_token is None:
         return []
-    weights = loaded_weights_bytes(config, checkpoint)
+    own, quantization = bf16_weights_bytes(config, checkpoint), config.model.quantization
+    weights = weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
     available = None
     if engine.kv_cache_memory_bytes is not None:
         available = engine.kv_cache_memory_bytes // per_token
@@ -84,12 +85,6 @@ def saved_share(
     """
     cache = running * PART * (prompt_tokens + limit * PART / 2) * bytes_per_token
     return REACHED * cache / 2 / (weights_bytes + cache)
-
-
-def loaded_weights_bytes(config: Config, checkpoint: Checkpoint) -> int | None:
-    """Returns the bytes of the weights as loaded, all GPUs together; None where that is not known."""
-    own, quantization = bf16_weights_bytes(config, checkpoint), config.model.quantization
-    return weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
 
 
 def bf16_weights_bytes(config: Config, checkpoint: Checkpoint) -> int:

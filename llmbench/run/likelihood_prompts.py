@@ -60,8 +60,9 @@ class LikelihoodWriter:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
             text = "\n\n".join([*filter(None, [system]), *map(" ".join, shown), asked])
-        space = "" if chat else " "
-        ids, behind = self._encode(text, [space + each for each in texts], special=not chat)
+        ids = self.tokenizer.encode(text.rstrip(), special=not chat)
+        wholes = [f"{text}{'' if chat else ' '}{each}" for each in texts]
+        behind = [self.tokenizer.encode(whole, special=not chat)[len(ids) :] for whole in wholes]
         choices = tuple(map(Choice, LETTERS, texts, behind))
         self._check(sample, choices)
         return Asked(self.name, sample, text, ids, tuple(turns), choices)
@@ -77,15 +78,6 @@ class LikelihoodWriter:
         texts = self.benchmark.choices(sample)
         prompt = self.benchmark.likelihood_prompt(sample, shows_choices=by_letter)
         return prompt, LETTERS[: len(texts)] if by_letter else texts
-
-    def _encode(
-        self, context: str, continuations: Sequence[str], *, special: bool
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-        """Returns the tokens of the context, and of each continuation those that stand behind them."""
-        before = context.rstrip()
-        ids = self.tokenizer.encode(before, special=special)
-        wholes = [self.tokenizer.encode(context + text, special=special) for text in continuations]
-        return ids, [whole[len(ids) :] for whole in wholes]
 
     def _check(self, sample: Sample, choices: Sequence[Choice]) -> None:
         for choice in choices:

@@ -253,7 +253,9 @@ class EvaluationLoop:
             benchmark = self.config.benchmarks[request.benchmark]
             words = elicitation.cue(self._text_so_far(exchange), exchange.completions[-1], benchmark)
             exchange.elicited = True
-            more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
+            stop, most = tuple(benchmark.cue_stop), benchmark.cue_tokens
+            sampling = replace(request.sampling, max_tokens=most, stop=stop)
+            more = exchange.go_on(words, sampling, self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)

@@ -50,8 +50,11 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
-        if settings is not None:
-            _keep_name(record, settings.model.name)
+        model = record.config.model
+        if settings is not None and model.name == name_of(model.path, model.hub_id):
+            # its name stays, even if its checkpoint has moved, unless another one is typed
+            record.summary.model = settings.model.name
+            record.config = replace(record.config, model=replace(model, name=settings.model.name))
     price, itself = record.config.engine.price, not record.config.judge.is_served
     record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
     record.earlier.cost += _cost_of_waiting(record, price)
@@ -113,14 +116,6 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
         if name in benchmarks
     }
     record.summary.notes[:0] = before.notes
-
-
-def _keep_name(record: RunRecord, name: str) -> None:
-    """Keeps the run's model name, even if its checkpoint has moved, unless another name is typed."""
-    model = record.config.model
-    if model.name == name_of(model.path, model.hub_id):
-        record.config = replace(record.config, model=replace(model, name=name))
-        record.summary.model = name
 
 
 def check_judge(record: RunRecord, now: ServerIdentity | None) -> None:

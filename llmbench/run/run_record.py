@@ -190,7 +190,7 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
-        self.files.unjudged.end(self.stopping.unjudged(self.unjudged))
+        self.files.unjudged.end([key for key in self.unjudged if not self.stopping.ended(key[0])])
         if error is None:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):

@@ -93,8 +93,12 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
         options = settings.options
         if isinstance(benchmark, GenericBenchmark) and not settings.fewshot:
             options = {option: value for option, value in options.items() if option != "worked"}
-        loaded = benchmark.load(rows, options, config.seed)
-        return [_with_text(sample) for sample in unique(loaded, name)]
+        loaded = unique(benchmark.load(rows, options, config.seed), name)
+        # a user's benchmark may pass on what the row holds: numbers and truth values become text as JSON writes them
+        return [
+            replace(each, target=written(each.target)) if isinstance(each.target, int | float) else each
+            for each in loaded
+        ]
     except RowError as error:  # whose place is in it, counted as in the file
         if settings.sealed:
             raise RowError(error.place, "the row does not fit; fix it.") from None  # the log has causes
@@ -178,13 +182,6 @@ def _where(benchmark: Benchmark, error: BaseException) -> str:
         if file and _is_own(benchmark) and frame.filename == file
     ]
     return f"{file}, line {lines[-1]}," if lines else benchmark.module.__name__
-
-
-def _with_text(sample: Sample) -> Sample:
-    """The sample with its gold answer as text: numbers and truth values as JSON writes them."""
-    if isinstance(sample.target, int | float):  # a user's benchmark may pass on what the row holds
-        return replace(sample, target=written(sample.target))
-    return sample
 
 
 def _reason(config: Config, name: str, error: BaseException) -> str:

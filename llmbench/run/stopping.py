@@ -15,7 +15,6 @@ from llmbench.results.reader import Run, load_run
 from llmbench.results.settings import read_settings
 from llmbench.results.stopping import Reason, StopMonitor, StopRule, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
-from llmbench.results.unjudged import Key
 from llmbench.run.request_plan import RequestPlan
 
 
@@ -64,10 +63,6 @@ class Stopping:
         """Returns how many requests may be without a result: as many as were answered, since each may be one too many."""
         asked = [self.monitors[name] for name in benchmarks if not self.ended(name)]
         return sum(max(monitor.rule.least, monitor.answered) * monitor.rule.repeats for monitor in asked)
-
-    def unjudged(self, answers: Mapping[Key, Result]) -> dict[Key, Result]:
-        """Returns those of the answers without a verdict that one is still wanted for."""
-        return {key: answer for key, answer in answers.items() if not self.ended(answer.benchmark)}
 
     def summarised(
         self, name: str, results: Sequence[Result], summarise: "metrics.Summarise"
