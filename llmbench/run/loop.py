@@ -203,10 +203,8 @@ class EvaluationLoop:
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
         exchange.text, asked = self._text_so_far(exchange), self._question(exchange)
-        module, reason = (
-            self.config.benchmarks[asked.benchmark].module,
-            exchange.completions[-1].finish_reason,
-        )
+        module = self.config.benchmarks[asked.benchmark].module
+        reason = exchange.completions[-1].finish_reason
         self.grader.submit(exchange, module, asked.sample, exchange.text, reason)
 
     def _text_so_far(self, exchange: Exchange) -> str:
