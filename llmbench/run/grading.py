@@ -82,10 +82,9 @@ def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReas
 
 def checked_score(score: Score) -> Score:
     """Returns a score that can be counted; what a user's benchmark gives may be anything."""
-    if not isinstance(score, Score):
-        return Score(0.0, None, Outcome.ERROR, f"grading failed: it gave {type(score).__name__}, not a Score")
-    known = isinstance(score.outcome, Outcome) and isinstance(score.answer, str | None)
-    if not (known and isinstance(score.value, int | float) and 0 <= score.value <= 1):
+    is_score = isinstance(score, Score) and isinstance(score.outcome, Outcome)
+    known = is_score and isinstance(score.answer, str | None) and isinstance(score.value, int | float)
+    if not (known and 0 <= score.value <= 1):
         return Score(0.0, None, Outcome.ERROR, f"grading failed: {score!r:.200} cannot be counted")
     return score
 
