@@ -11,7 +11,7 @@ import pytest
 
 from llmbench.engine.factory import ENGINES
 from llmbench.errors import ConfigError
-from llmbench.run import answer_lengths
+from llmbench.run import order
 from tests.helpers.found_once import found_once
 from tests.helpers.paths import CASES, SHARED
 from tests.helpers.settings import files_read_once
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _shared() -> Iterator[None]:
     # else the order of requests would depend on the tests that ran before
-    forgetful = patch.object(answer_lengths, "NOT_KEPT", tuple(ENGINES))
+    forgetful = patch.object(order, "NOT_KEPT", tuple(ENGINES))
     with shared_graders(), files_read_once(), found_once(), forgetful:
         yield
 

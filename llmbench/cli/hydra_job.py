@@ -19,7 +19,7 @@ from llmbench.errors import ConfigError, DataError, EngineError, ModelError
 from llmbench.results.attempts import iso
 from llmbench.results.manifest import MANIFEST, REPORT
 from llmbench.results.run_folder import conflicting_file, is_starting, remove_refused
-from llmbench.run.beginning import Beginning
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.system import clock, redaction, stdio, text
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -58,7 +58,6 @@ def run_hydra_job(cfg: DictConfig, invocation: "Invocation") -> None:
         named = any(override.lstrip("+").startswith("benchmark=") for override in overrides)
         # Imported here so that --help, --cfg and mistyped settings answer at once.
         from llmbench.cli import run_job
-        from llmbench.run.options import RunOptions
 
         claimed = _place(job, config, invocation, held, chosen=chosen_folder or invocation.multirun)
         job.summary = run_job.run_job(

@@ -20,7 +20,7 @@ from llmbench.results.manifest import (
     read_record,
 )
 from llmbench.results.summary import Summary
-from llmbench.run.beginning import Beginning
+from llmbench.run.options import Beginning
 from llmbench.system import redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 

@@ -28,9 +28,8 @@ from llmbench.results.reader import load_run
 from llmbench.results.run_folder import conflicting_file, refuse_taken
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, published_scores
-from llmbench.run.beginning import Beginning
 from llmbench.run.comparability import few_shot_from_evaluated
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.run.request_plan import RequestPlan
 from llmbench.run.resume_checks import check_finished
 from llmbench.system.console import Terminal

@@ -30,13 +30,10 @@ def _showing_evaluated(config: Config) -> list[str]:
     return [
         name
         for name, each in config.benchmarks.items()
-        if each.fewshot and shows_evaluated(each) and not _has_own_examples(name, each)
+        if each.fewshot
+        and shows_evaluated(each)
+        and type(import_benchmark(name, each.module)).own_examples is Benchmark.own_examples
     ]
-
-
-def _has_own_examples(name: str, benchmark: BenchmarkConfig) -> bool:
-    """Returns whether a benchmark's class has worked examples that are not drawn from the data."""
-    return type(import_benchmark(name, benchmark.module)).own_examples is not Benchmark.own_examples
 
 
 def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpoint | None) -> list[str]:
@@ -60,7 +57,7 @@ def why_not_comparable(config: Config, questions: Questions, checkpoint: Checkpo
         found += [f"benchmarks.{name}.{change}" for change in _changes(benchmark, config.profile.tokens)]
         found += other_system_prompt(config, name)
         asked = len(questions.samples_of(name))
-        whole = benchmark.size or questions.available[name]
+        whole = benchmark.size or len(questions.samples[name].available)
         copied = "file" if benchmark.data_files is not None else "folder" if _is_folder(benchmark) else None
         if copied is not None:
             found.append(f"{name}'s questions out of a {copied}, which may be others than the published ones")

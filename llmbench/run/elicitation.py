@@ -1,11 +1,11 @@
-"""Asking for the answer when a text stopped without one.
+"""A request with what came back for it, and asking for the answer when a text stopped without one.
 
 A stop string such as "Answer:" ends a text just before its answer. The continuation's prompt is the same tokens, prompt and
 output, so that the prefix cache serves them, and behind them the benchmark's cue; then a few tokens are generated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from llmbench.config.choices import EarlyStopping
 from llmbench.config.schema import BenchmarkConfig
@@ -20,20 +20,42 @@ from llmbench.records import (
     well_formed,
 )
 from llmbench.run.prompts import Asked
-from llmbench.system import thinking
+from llmbench.system import redaction, thinking
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A text to be graded, and how it ended."""
+@dataclass(slots=True)
+class Exchange:
+    """A request and what came back for it so far: a completion, and perhaps its continuations.
 
-    text: str
-    finish_reason: FinishReason
+    Attributes:
+        cues: What was put in the model's mouth behind each completion that it was asked to continue.
+        sent: The last request: the first one, or a continuation.
+        elicited: The answer was asked for, since the text had stopped without one.
+        ends_thinking: The first continuation's cue closes the think block, whose budget is used up.
+        text: All that was written, once nothing more is asked of the engine for it.
+    """
 
+    request: Request
+    completions: list[Completion] = field(default_factory=list)
+    cues: list[str] = field(default_factory=list)
+    sent: Request = field(init=False)
+    elicited: bool = False
+    ends_thinking: bool = False
+    text: str | None = None
 
-def opened(asked: Asked) -> str:
-    """The tag at the end of the prompt that opens thinking, so that unfinished thinking is recognised."""
-    return thinking.opened(asked.text)
+    def __post_init__(self) -> None:
+        self.sent = self.request
+
+    @property
+    def has_cued_answer(self) -> bool:
+        """Whether the answer was asked for and something came back; a server may have no room for it."""
+        return self.elicited and len(self.completions) > len(self.cues)
+
+    def go_on(self, words: str, sampling: Sampling, tokenizer: Tokenizer) -> Request:
+        """Puts words in the model's mouth behind its last completion, and returns the request that goes on from there."""
+        self.cues.append(words)
+        self.sent = continuation(self.sent, self.completions[-1], words, sampling, tokenizer)
+        return self.sent
 
 
 def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfig) -> bool:
@@ -46,14 +68,9 @@ def possible(mode: EarlyStopping, completion: Completion, config: BenchmarkConfi
 
 
 def cue(text: str, completion: Completion, config: BenchmarkConfig) -> str:
-    """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open.
+    """The text that the model continues from: the benchmark's cue, after a closing tag if thinking is still open in the `text` so far.
 
     Nothing where the stop string says the same already.
-
-    Args:
-        text: All that was written (`written`).
-        completion: The last part of it.
-        config: The benchmark's settings.
     """
     if end := thinking.closing(text):
         return f"\n{end}\n{config.cue}"
@@ -61,23 +78,10 @@ def cue(text: str, completion: Completion, config: BenchmarkConfig) -> str:
     return "" if same else config.cue
 
 
-def cue_sampling(request: Request, config: BenchmarkConfig) -> Sampling:
-    """How the answer that follows the cue is drawn."""
-    return replace(request.sampling, max_tokens=config.cue_tokens, stop=tuple(config.cue_stop))
-
-
 def continuation(
     request: Request, completion: Completion, words: str, sampling: Sampling, tokenizer: Tokenizer
 ) -> Request:
-    """The request that goes on with a text: a longer prompt, or a turn of the assistant that the server continues.
-
-    Args:
-        request: What the text came back for.
-        completion: The text.
-        words: What is put in the model's mouth behind it.
-        sampling: How what follows is drawn.
-        tokenizer: The model's.
-    """
+    """The request that goes on with a request's text behind `words`: a longer prompt, or a turn of the assistant that the server continues."""
     name = request.id.removesuffix(CONTINUATION_SUFFIX) + CONTINUATION_SUFFIX
     if request.messages:
         begun = Message("assistant", _said(completion, tokenizer) + words)
@@ -96,10 +100,9 @@ def _said(completion: Completion, tokenizer: Tokenizer, begun: tuple[int, ...] =
 
 def written(
     asked: Asked, completions: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer
-) -> Written:
+) -> str:
     """The text to grade: the completions one after another, each but the last with what was put in the mouth behind it."""
-    text = opened(asked) + joined(completions, cues, tokenizer)
-    return Written(well_formed(text), completions[-1].finish_reason)
+    return well_formed(thinking.opened(asked.text) + joined(completions, cues, tokenizer))
 
 
 def joined(completions: Sequence[Completion], cues: Sequence[str], tokenizer: Tokenizer) -> str:
@@ -119,3 +122,15 @@ def joined(completions: Sequence[Completion], cues: Sequence[str], tokenizer: To
         return said + last.text
     rest, stop = _said(last, tokenizer, begun), last.stop_string
     return said + (rest[: rest.rfind(stop)] if stop and stop in rest else rest)
+
+
+def ended_by_itself(completion: Completion, end: str) -> Completion:
+    """A base model that goes on with the next question, at `end`, has ended its answer."""
+    if completion.stop_string != end:
+        return completion
+    return replace(completion, finish_reason=FinishReason.STOP, stop_string=None)
+
+
+def without_secrets(completion: Completion) -> Completion:
+    """The completion with `***` for secrets in its error."""
+    return replace(completion, error=completion.error and redaction.without_secrets(completion.error))

@@ -21,13 +21,11 @@ from llmbench.engine.restarting import RestartLog
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineError
-from llmbench.run.grader_pool import GraderPool
+from llmbench.run.grading import GraderPool
 from llmbench.run.oom_recovery import lowered
-from llmbench.run.request_plan import graders_need
 from llmbench.system.number_format import count
 
 if TYPE_CHECKING:
-    from llmbench.engine.template_file import TemplateFile
     from llmbench.results.recovery import Step
 
 log = logging.getLogger(__name__)
@@ -69,7 +67,6 @@ class _Held:
     key: str
     checkpoint: Checkpoint | None
     since: float
-    prepared: bool = False
     loaded: bool = False
 
 
@@ -83,7 +80,7 @@ class EnginePool:
         then: Called after each load.
         steps: Settings that were lowered because memory ran out, for each engine as it was asked for (`engine_key`).
         restart_log: Of a run that goes on in a new process.
-        said: What the terminal was told of the data.
+        shown: What the terminal was told of the data.
     """
 
     def __init__(self, engines: Engines | None = None, *, process_ends: bool = False) -> None:
@@ -99,7 +96,7 @@ class EnginePool:
         self._process_ends = process_ends
         self._held: _Held | None = None
         self._planned: list[Config] = []
-        self._tokenizer: tuple[tuple[Checkpoint, TemplateFile | None], Tokenizer] | None = None
+        self._tokenizer: tuple[object, Tokenizer] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,12 +109,10 @@ class EnginePool:
 
     def plan(self, configs: Sequence[Config]) -> None:
         """Says which jobs of one engine come next: it is loaded with the largest batch that they need."""
-        self._planned, modules = [], set[str]()
+        self._planned = []
         for config in configs:
             with suppress(ConfigError, EngineError):  # that job will say it itself
                 self._planned.append(complete(config, self.engines.find_checkpoint)[0])
-                modules |= graders_need(config)
-        self.graders.planned = frozenset(modules)
 
     def lowered(self, config: Config) -> Config:
         """The settings with what had to be lowered for this engine before."""
@@ -152,39 +147,29 @@ class EnginePool:
             return config
         return replace(config, engine=replace(config.engine, replicas=chosen))
 
-    def _open(self, config: Config, checkpoint: Checkpoint | None) -> _Held:
-        key = engine_key(config)
-        held = self._held
-        if held is not None and (key, checkpoint) != (held.key, held.checkpoint):
-            self.close_engine()
-        if self._held is None:
-            since = time.time()
-            opened = self.engines.open_engine(config, checkpoint)
-            self._held = _Held(opened, key, checkpoint, since)
-        return self._held
-
     def prepare(self, config: Config, checkpoint: Checkpoint | None) -> ModelEngine:
         """Returns the engine for these settings, its libraries imported; the one that is held, if it can serve them.
 
         Raises:
             EngineError: The engine's libraries cannot be imported.
         """
-        held = self._open(config, checkpoint)
-        if not held.prepared:
+        key = engine_key(config)
+        if self._held is not None and (key, checkpoint) != (self._held.key, self._held.checkpoint):
+            self.close_engine()
+        if self._held is None:
+            since = time.time()
+            self._held = _Held(self.engines.open_engine(config, checkpoint), key, checkpoint, since)
             try:
-                held.engine.prepare()
+                self._held.engine.prepare()
             except BaseException:
                 self.close_engine()
                 raise
-            held.prepared = True
-        return held.engine
+        return self._held.engine
 
     def tokenizer(self, config: Config, checkpoint: Checkpoint | None) -> Tokenizer:
         """The checkpoint's tokenizer; read once for all jobs in a row that use the same one with the same chat template."""
-        if checkpoint is None:
-            return self.engines.load_tokenizer(config, checkpoint)
         key = checkpoint, template_file.read(config.model)
-        if self._tokenizer is None or self._tokenizer[0] != key:
+        if self._tokenizer is None or checkpoint is None or self._tokenizer[0] != key:
             self._tokenizer = key, self.engines.load_tokenizer(config, checkpoint)
         return self._tokenizer[1]
 

@@ -2,12 +2,9 @@
 
 import logging
 import shlex
-from collections.abc import Sequence
 from dataclasses import replace
 
-from llmbench.benchmarks.base import Benchmark
 from llmbench.errors import LlmbenchError, OnlyErrorsError, RunError
-from llmbench.records import Result, Score
 from llmbench.results import metrics
 from llmbench.results.manifest import LOG
 from llmbench.run.grading import checked_score
@@ -19,32 +16,24 @@ log = logging.getLogger(__name__)
 
 def finish_benchmarks(record: RunRecord) -> None:
     """Runs the last step of benchmarks that have one: SWE-bench writes its predictions, and may run its own harness."""
+    model = record.config.model.name
     for name, benchmark in record.benchmarks.items():
-        results = metrics.results_of(name, record.results)
+        results, options = metrics.results_of(name, record.results), record.config.benchmarks[name].options
         if not results:
             continue
-        given, said = _finish(record, name, benchmark, results)
-        later = [replace(r, score=given[r.sample_id]) for r in results if r.sample_id in given]
-        record.replace_scores(later, said)
-
-
-def _finish(
-    record: RunRecord, name: str, benchmark: Benchmark, results: Sequence[Result]
-) -> tuple[dict[str, Score], list[str]]:
-    """Calls the benchmark's last step; what a user's gives may be anything."""
-    options, model = record.config.benchmarks[name].options, record.config.model.name
-    try:
-        given, said = benchmark.finish(record.files.folder, results, model, options)
-        checked = {sample_id: checked_score(score) for sample_id, score in given.items()}
-        sentences = [said] if isinstance(said, str) else list(said)
-    except (LlmbenchError, OSError):
-        raise
-    except (Exception, SystemExit) as error:
-        log.exception("%s could not be finished", name)
-        raise RunError(
-            f"{name}: its last step, `finish`, failed ({one_line(error)}); what was graded is kept."
-        ) from error
-    return checked, sentences
+        try:  # what a user's gives may be anything
+            given, said = benchmark.finish(record.files.folder, results, model, options)
+            scores = {sample_id: checked_score(score) for sample_id, score in given.items()}
+            sentences = [said] if isinstance(said, str) else list(said)
+        except (LlmbenchError, OSError):
+            raise
+        except (Exception, SystemExit) as error:
+            log.exception("%s could not be finished", name)
+            raise RunError(
+                f"{name}: its last step, `finish`, failed ({one_line(error)}); what was graded is kept."
+            ) from error
+        later = [replace(r, score=scores[r.sample_id]) for r in results if r.sample_id in scores]
+        record.replace_scores(later, sentences)
 
 
 def refuse_only_errors(record: RunRecord) -> None:

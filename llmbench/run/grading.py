@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures import wait as wait_for
@@ -40,6 +40,8 @@ MOST_BREAKS = 3
 SLACK_S = 60.0
 """Beyond a text's limit: a worker may have to start, and pebble gives up a lock after this time."""
 LOOK_S = 1.0
+MOST_WORKERS = 16
+"""That run programs; each may take as much memory as a program's limit."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Ticket = TypeVar("Ticket")
@@ -80,28 +82,21 @@ def find_stated(path: str, sample: Sample, text: str, _finish_reason: FinishReas
 
 def checked_score(score: Score) -> Score:
     """Returns a score that can be counted; what a user's benchmark gives may be anything."""
-    if not isinstance(score, Score):
-        return Score(0.0, None, Outcome.ERROR, f"grading failed: it gave {type(score).__name__}, not a Score")
-    known = isinstance(score.outcome, Outcome) and isinstance(score.answer, str | None)
-    if not (known and isinstance(score.value, int | float) and 0 <= score.value <= 1):
+    is_score = isinstance(score, Score) and isinstance(score.outcome, Outcome)
+    known = is_score and isinstance(score.answer, str | None) and isinstance(score.value, int | float)
+    if not (known and 0 <= score.value <= 1):
         return Score(0.0, None, Outcome.ERROR, f"grading failed: {score!r:.200} cannot be counted")
     return score
 
 
-def _benchmark(path: str) -> Benchmark:
-    return import_benchmark(path.rpartition(".")[2], path)
-
-
 def _guarded(task: Callable[[Benchmark], Score], path: str) -> Score:
-    benchmark = _benchmark(path)
+    benchmark = import_benchmark(path.rpartition(".")[2], path)
     try:
         return checked_score(task(benchmark))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except SystemExit as error:
         return Score(0.0, None, Outcome.ERROR, f"grading ended the program (SystemExit: {error})")
-    except RecursionError:
-        return Score(0.0, None, Outcome.ERROR, "grading recursed too deeply")
 
 
 Task = Callable[[str, Sample, str, FinishReason], Score]
@@ -124,8 +119,7 @@ class Grader(Generic[Ticket]):
     """A pool of grading workers. What was submitted comes back from `finished` with its ticket, in any order.
 
     A text whose worker dies or runs out of memory is graded once more, in another; one that takes longer than its limit is not,
-    for it would again. Where the pool breaks as a whole it is made anew, and what was
-    open is graded there.
+    for it would again. Where the pool breaks as a whole it is made anew, and what was open is graded there.
     """
 
     def __init__(self, modules: Sequence[str] = (), workers: int | None = None) -> None:
@@ -177,7 +171,8 @@ class Grader(Generic[Ticket]):
         task: Task = grade,
     ) -> None:
         """Queues a text for grading, or for `find_stated`."""
-        job = _Job(ticket, (path, sample, text, reason), _benchmark(path).grading_limit_s, task)
+        limit_s = import_benchmark(path.rpartition(".")[2], path).grading_limit_s
+        job = _Job(ticket, (path, sample, text, reason), limit_s, task)
         if not self._open:
             self._heard = time.monotonic()
         self._open.append(job)
@@ -253,14 +248,43 @@ class Grader(Generic[Ticket]):
         except (ProcessExpired, CancelledError) as error:
             job.deaths += 1
             memory = isinstance(error, ProcessExpired) and error.exitcode == OUT_OF_MEMORY
+            what = "ran out of memory" if memory else f"died ({error})"
             if job.deaths >= MOST_DEATHS:
-                what = "ran out of memory" if memory else f"died ({error})"
                 reason = f"the text was graded twice, and the worker that tried again {what}"
                 return Score(0.0, None, Outcome.ERROR, reason)
-            what = "ran out of memory" if memory else "died"
-            log.warning("a grading worker %s; its text is graded again: %s", what, error)
+            log.warning("a grading worker %s; its text is graded again", what)
             self._schedule(job)
             return None
         except Exception as error:
             log.warning("grading failed", exc_info=error)
             return Score(0.0, None, Outcome.ERROR, f"grading failed: {type(error).__name__}: {error}")
+
+
+class GraderPool:
+    """Holds one set of grading workers, which outlive a run: the jobs of a sweep share them where they can."""
+
+    def __init__(self) -> None:
+        self._grader: Grader[Any] | None = None
+        self._modules: frozenset[str] = frozenset()
+        self._runs = "bwrap", False
+
+    def get(self, modules: Iterable[str], sandbox: str = "bwrap", *, runs_code: bool = False) -> Grader[Any]:
+        """Returns workers that have imported these modules and use this sandbox; those of the job before, if they have.
+
+        Where they run programs there is one for each core, behind everything else that wants it.
+        """
+        wanted, grader = frozenset(modules), self._grader
+        kept = (sandbox, runs_code) == self._runs and wanted <= self._modules
+        if grader is None or not (kept and grader.usable):
+            self.close()
+            workers = max(1, min(MOST_WORKERS, os.cpu_count() or 1)) if runs_code else None
+            self._grader = grader = Grader(sorted(wanted), workers)
+            self._modules, self._runs = wanted, (sandbox, runs_code)
+            grader.__enter__()
+        return grader
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Ends the workers: when they are done, or at once."""
+        grader, self._grader = self._grader, None
+        if grader is not None:
+            grader.close(at_once=at_once or bool(grader.unfinished))

@@ -9,7 +9,6 @@ from llmbench.run.loop import EvaluationLoop
 from llmbench.run.run_record import RunRecord
 from llmbench.system import redaction
 from llmbench.system.signals import leave
-from llmbench.telemetry import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +18,8 @@ LEAVE_S = 60.0
 """For a run that cannot go on to write what it has, before its process ends all the same."""
 
 
-def leave_hanging(reason: str, *, record: RunRecord, loop: EvaluationLoop, sampler: Sampler) -> None:
-    """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller gets an error and keeps its process.
-
-    What is written comes in the order of its worth: a driver that hangs may let telemetry hang as well.
-    """
+def leave_hanging(reason: str, *, record: RunRecord, loop: EvaluationLoop) -> None:
+    """Ends the process whose main thread hangs in the engine; in the watch's thread. A library's caller is warned and keeps its process."""
     if not record.options.replaceable:
         record.warn([f"{reason}; only the end of this process can end it, and what was journalled is kept."])
         return
@@ -37,8 +33,6 @@ def leave_hanging(reason: str, *, record: RunRecord, loop: EvaluationLoop, sampl
         with suppress(Exception, SystemExit):  # nobody may read it any more
             loop.progress.leave()
             terminal.notice(f"llmbench: {summary.error} `{summary.resume}` resumes it.")
-        record.write()
-        summary.memory, summary.gpu = sampler.memory(), sampler.gpu()
         record.write()
         record.options.publish(record.files.folder)
         redaction.scrub(record.files.folder / LOG)

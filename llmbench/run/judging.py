@@ -146,22 +146,20 @@ class Judging:
 
     Attributes:
         engine: The judge's own; None: the run's engine is asked, with the run's `tokenizer`.
-        submit: Gives the run's engine a request.
+        submit: Gives the run's engine a request; needed without a judge's own.
     """
 
     config: Config
     benchmarks: Mapping[str, Benchmark]
     tokenizer: Tokenizer
     engine: Engine | None
-    submit: Callable[[Request], None]
+    submit: Callable[[Request], None] = lambda _: None
     _asked: dict[str, tuple[Result, Request, str]] = field(default_factory=dict)  # the mark comes last
 
     def ask(self, result: Result, sample: Sample) -> Completion | None:
         """Asks about an answer, which is the score's; returns a failed completion at once where that cannot be."""
-        rubric = self._rubric(result)
-        text, mark = rubric.prompt(
-            self.benchmarks[result.benchmark].question(sample), sample.target, result.score.answer or ""
-        )
+        question = self.benchmarks[result.benchmark].question(sample)
+        text, mark = self._rubric(result).prompt(question, sample.target, result.score.answer or "")
         request = self._request(result, text)
         self._asked[request.id] = result, request, mark
         needed = len(request.prompt_ids) + request.sampling.max_tokens
@@ -192,14 +190,12 @@ class Judging:
     def judged(self, completion: Completion) -> Result:
         """Returns the result with the verdict that a reply holds, or as unjudged with the reason."""
         result, request, mark = self._asked.pop(completion.request_id)
-        rubric = self._rubric(result)
+        rubric, most = self._rubric(result), request.sampling.max_tokens
         if completion.finish_reason is FinishReason.ABORT:
             reason = completion.error or "the judge gave nothing back"
             said = Verdict(None, reason if self.engine is None else of_judge(reason))
         elif completion.finish_reason is FinishReason.LENGTH:
-            said = Verdict(
-                None, f"the judge's reply was cut off by judge.max_tokens={request.sampling.max_tokens}"
-            )
+            said = Verdict(None, f"the judge's reply was cut off by judge.max_tokens={most}")
         else:
             said = rubric.read(completion.text, mark)
         outcome = Outcome.UNJUDGED if said.word is None else rubric.verdicts[said.word]
@@ -225,13 +221,12 @@ class Judging:
         settings, turns, ids = self.config.judge, (Message("user", text),), tuple[int, ...]()
         if self.engine is None:
             model, chat = self.config.model, self.config.benchmarks[result.benchmark].chat
-            asked = (
-                self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date) if chat else text
-            )
-            ids = self.tokenizer.encode(asked, special=not chat)
-        seed = (
-            prompts.seed_of("judge", self.config.sampling.seed, *result.key) if settings.temperature else None
-        )
+            if chat:
+                text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
+            ids = self.tokenizer.encode(text, special=not chat)
+        seed = None
+        if settings.temperature:
+            seed = prompts.seed_of("judge", self.config.sampling.seed, *result.key)
         sampling = Sampling(settings.max_tokens, settings.temperature, seed=seed)
         name = "/".join(map(str, result.key)) + JUDGE_SUFFIX
         return Request(name, *result.key, ids, sampling, () if ids else turns)

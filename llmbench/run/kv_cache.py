@@ -34,27 +34,44 @@ NOW_BYTES = 2
 PAGE = "docs/how-to/speed.md#an-fp8-kv-cache-judged"
 
 
-def kv_cache_shortage(
+def kv_cache_notices(
     config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
 ) -> list[str]:
-    """Returns what to expect where vLLM's KV cache on the GPU will not hold so many of the requests at once."""
-    gpus = hardware.gpus()
-    per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
-    on_gpu = bool(gpus) and config.engine.device is not Device.cpu
-    if checkpoint is None or per_token is None or not on_gpu or config.engine.name != "vllm":
+    """Returns what to expect where the KV cache on the GPU will not hold so many requests at once, and where fp8 would save 5% of a step or more.
+
+    Args:
+        config: The settings.
+        requests: All of the run.
+        at_once: Requests that are to run at once.
+        checkpoint: None where the engine has none.
+    """
+    gpus, engine = hardware.gpus(), config.engine
+    if checkpoint is None or engine.name != "vllm" or engine.device is Device.cpu or not (gpus and requests):
         return []
-    model, engine = config.model, config.engine
-    weights = loaded_weights_bytes(config, checkpoint)
+    per_token = kv_bytes_per_token(settings(checkpoint), planned_element_bytes(config))
+    if per_token is None:
+        return []
+    own, quantization = bf16_weights_bytes(config, checkpoint), config.model.quantization
+    weights = weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
     available = None
     if engine.kv_cache_memory_bytes is not None:
         available = engine.kv_cache_memory_bytes // per_token
     elif weights is not None:
-        parallel = engine.gpus_each
-        use = model.gpu_memory_utilization
-        available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, parallel)
+        use = config.model.gpu_memory_utilization
+        available = kv_tokens(gpus[0].total_bytes, use, weights, per_token, engine.gpus_each)
     lengths = [len(request.prompt_ids) for request in requests]
     limits = [most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests]
-    return kv_shortage(lengths, limits, at_once, available)
+    said = kv_shortage(lengths, limits, at_once, available)
+    asked = engine.args.get("kv_cache_dtype") or config.model.kv_cache_dtype
+    is_halved = asked in (None, AUTO) and planned_element_bytes(config) == NOW_BYTES
+    step = step_weights_bytes(settings(checkpoint), weights, config.model.dtype) if weights else None
+    if step and is_halved and WITH_FP8.search(gpus[0].name):
+        share = saved_share(step, per_token, min(at_once, len(requests)), fmean(lengths), fmean(limits))
+        if share >= LEAST:
+            said.append(
+                f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here; it changes numbers: compare a pair of runs first ({PAGE})."
+            )
+    return said
 
 
 def saved_share(
@@ -65,54 +82,9 @@ def saved_share(
     A step reads the weights W once and the keys and values of each running request (`results/generation`): W + r · c · b bytes, for r requests with
     c tokens each of b bytes. fp8 halves the second term, and `REACHED` of that shows in the time. Over a run r is a third of the requests at once, and
     c = prompt + limit / 6: half of an answer that takes a third of its limit.
-
-    Args:
-        weights_bytes: That a step reads.
-        bytes_per_token: Of keys and values, in bf16.
-        running: Requests at once.
-        prompt_tokens: Of a request.
-        limit: Tokens that an answer may take.
     """
     cache = running * PART * (prompt_tokens + limit * PART / 2) * bytes_per_token
     return REACHED * cache / 2 / (weights_bytes + cache)
-
-
-def fp8_kv_cache_saves(
-    config: Config, requests: Sequence[Request], at_once: int, checkpoint: Checkpoint | None
-) -> list[str]:
-    """Returns a sentence where `model.kv_cache_dtype=fp8` would save 5% of a step or more on this GPU, else none.
-
-    Args:
-        config: The settings.
-        requests: All of the run.
-        at_once: Requests that are to run at once.
-        checkpoint: None where the engine has none.
-    """
-    model, engine, gpus = config.model, config.engine, hardware.gpus()
-    asked = engine.args.get("kv_cache_dtype") or model.kv_cache_dtype
-    on_gpu = engine.name == "vllm" and engine.device is not Device.cpu and bool(gpus)
-    if not (on_gpu and checkpoint and requests and asked in (None, AUTO) and WITH_FP8.search(gpus[0].name)):
-        return []
-    described = settings(checkpoint)
-    per_token, loaded = kv_bytes_per_token(described), loaded_weights_bytes(config, checkpoint)
-    weights = step_weights_bytes(described, loaded, model.dtype) if loaded else None
-    if not weights or not per_token or planned_element_bytes(config) != NOW_BYTES:
-        return []
-    running = min(at_once, len(requests))
-    prompt = fmean(len(request.prompt_ids) for request in requests)
-    limit = fmean(most_tokens(config, each.benchmark, each.sampling.max_tokens) for each in requests)
-    share = saved_share(weights, per_token, running, prompt, limit)
-    if share < LEAST:
-        return []
-    named = ", and is then named as a difference to published scores" if config.profile.comparable else ""
-    sentence = f"model.kv_cache_dtype=fp8 would save about {share:.0%} of a step here; it changes numbers{named}: compare a pair of runs first ({PAGE})."
-    return [sentence]
-
-
-def loaded_weights_bytes(config: Config, checkpoint: Checkpoint) -> int | None:
-    """Returns the bytes of the weights as loaded, all GPUs together; None where that is not known."""
-    own, quantization = bf16_weights_bytes(config, checkpoint), config.model.quantization
-    return weights_on_gpu(own, quantization) if quantization in AT_LOAD else own
 
 
 def bf16_weights_bytes(config: Config, checkpoint: Checkpoint) -> int:

@@ -18,7 +18,6 @@ from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Choice, Request, Sample
 from llmbench.run.prompts import Asked, system_prompt, turns_of
 from llmbench.system import thinking
-from llmbench.system.number_format import count
 
 
 def check_choices(config: Config, benchmarks: Mapping[str, Benchmark]) -> None:
@@ -53,16 +52,17 @@ class LikelihoodWriter:
         """
         chat, model = self.config.benchmarks[self.name].chat, self.config.model
         system = "\n\n".join(filter(None, [system_prompt(self.config, self.name), self._heading(sample)]))
-        prompts = [(self._prompt(each), self._texts(each), each.target) for each in (*examples, sample)]
-        shown = [(prompt, texts[LETTERS.index(target)]) for prompt, texts, target in prompts[:-1]]
-        asked, texts, _ = prompts[-1]
+        worked = [(self._prompt(each), LETTERS.index(each.target)) for each in examples]
+        shown = [(prompt, texts[right]) for (prompt, texts), right in worked]
+        asked, texts = self._prompt(sample)
         turns = turns_of(system, shown, asked) if chat else []
         if chat:
             text = self.tokenizer.chat(turns, model.chat_template_kwargs, model.template_date)
         else:
             text = "\n\n".join([*filter(None, [system]), *map(" ".join, shown), asked])
-        space = "" if chat else " "
-        ids, behind = self._encode(text, [space + each for each in texts], special=not chat)
+        ids = self.tokenizer.encode(text.rstrip(), special=not chat)
+        wholes = [f"{text}{'' if chat else ' '}{each}" for each in texts]
+        behind = [self.tokenizer.encode(whole, special=not chat)[len(ids) :] for whole in wholes]
         choices = tuple(map(Choice, LETTERS, texts, behind))
         self._check(sample, choices)
         return Asked(self.name, sample, text, ids, tuple(turns), choices)
@@ -72,26 +72,12 @@ class LikelihoodWriter:
         subject = (self.benchmark.subject(sample) or "").replace("_", " ")
         return (self.config.benchmarks[self.name].likelihood_heading or "").replace("{subject}", subject)
 
-    def _prompt(self, sample: Sample) -> str:
-        return self.benchmark.likelihood_prompt(sample, shows_choices=self._of is LikelihoodOf.letter)
-
-    def _texts(self, sample: Sample) -> Sequence[str]:
-        """What may follow the prompt."""
+    def _prompt(self, sample: Sample) -> tuple[str, Sequence[str]]:
+        """A prompt, and what may follow it."""
+        by_letter = self.config.benchmarks[self.name].likelihood_of is LikelihoodOf.letter
         texts = self.benchmark.choices(sample)
-        return LETTERS[: len(texts)] if self._of is LikelihoodOf.letter else texts
-
-    @property
-    def _of(self) -> LikelihoodOf:
-        return self.config.benchmarks[self.name].likelihood_of
-
-    def _encode(
-        self, context: str, continuations: Sequence[str], *, special: bool
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-        """Returns the tokens of the context, and of each continuation those that stand behind them."""
-        before = context.rstrip()
-        ids = self.tokenizer.encode(before, special=special)
-        wholes = [self.tokenizer.encode(context + text, special=special) for text in continuations]
-        return ids, [whole[len(ids) :] for whole in wholes]
+        prompt = self.benchmark.likelihood_prompt(sample, shows_choices=by_letter)
+        return prompt, LETTERS[: len(texts)] if by_letter else texts
 
     def _check(self, sample: Sample, choices: Sequence[Choice]) -> None:
         for choice in choices:
@@ -123,20 +109,10 @@ def cut_from_the_left(requests: Sequence[Request], config: Config) -> list[str]:
 
 
 def choice_warnings(asked: Iterable[Asked]) -> list[str]:
-    """Returns a sentence for each benchmark whose choices cannot be told apart, or stand where the model's thinking would."""
-    said = []
-    scored = [each for each in asked if each.choices]
-    for name in dict.fromkeys(each.benchmark for each in scored):
-        own = [each for each in scored if each.benchmark == name]
-        alike = [each for each in own if len({choice.ids for choice in each.choices}) < len(each.choices)]
-        if alike:
-            said.append(
-                f"{name}: {len(alike)} of {count(len(own), 'question')}, such as {alike[0].sample.id}, have choices of the same tokens; the first of them "
-                "counts as the answer."
-            )
-        if any(thinking.opened(each.text) for each in own):
-            said.append(
-                f"{name}: the chat template begins the model's thinking, and the choices are scored as its first words; leave chat=true out, or end the "
-                "thinking with model.chat_template_kwargs, such as {enable_thinking: false}."
-            )
-    return said
+    """Returns a sentence for each benchmark whose choices stand where the model's thinking would."""
+    names = dict.fromkeys(each.benchmark for each in asked if each.choices and thinking.opened(each.text))
+    return [
+        f"{name}: the chat template begins the model's thinking, and the choices are scored as its first words; leave chat=true out, or end the "
+        "thinking with model.chat_template_kwargs, such as {enable_thinking: false}."
+        for name in names
+    ]

@@ -22,7 +22,7 @@ from llmbench.records import (
 )
 from llmbench.results import likelihood
 from llmbench.run import elicitation, grading, prompts, thinking_budget
-from llmbench.run.exchange import Exchange, ended_by_itself, without_secrets
+from llmbench.run.elicitation import Exchange, ended_by_itself, without_secrets
 from llmbench.run.grading import Grader
 from llmbench.run.judging import Judging
 from llmbench.run.progress import Progress
@@ -104,7 +104,9 @@ class EvaluationLoop:
         self._feed()
         try:
             while self._exchanges and not self._queue.over:
-                self._check_stop()
+                if self.stop.signal_number is not None:
+                    self.engine.abort()
+                    raise Interrupted(self.stop.signal_number)
                 if self._in_flight:
                     try:
                         finished = self.engine.step()
@@ -152,11 +154,6 @@ class EvaluationLoop:
         self._in_flight += 1
         self.engine.submit(request, first=first)
 
-    def _check_stop(self) -> None:
-        if self.stop.signal_number is not None:
-            self.engine.abort()
-            raise Interrupted(self.stop.signal_number)
-
     def _note_tokens(self) -> None:
         """Gives the display the output tokens so far."""
         with suppress(Exception):  # what is only shown ends no run; telemetry logs it
@@ -180,7 +177,7 @@ class EvaluationLoop:
         if completion.failed or (is_first and completion.finish_reason is FinishReason.ABORT):
             reason = completion.error or "the engine gave nothing back"
             if not is_first:
-                self._join_texts(exchange)  # what was written stays
+                exchange.text = self._text_so_far(exchange)  # what was written stays
             self._record(exchange, Score(0.0, None, Outcome.ERROR, reason))
             return
         if completion.choices:
@@ -194,29 +191,23 @@ class EvaluationLoop:
         if exchange.elicited or not elicitation.possible(self.config.early_stopping, completion, benchmark):
             self._grade(exchange)
             return
-        found = self._text_so_far(exchange)
-        self.grader.submit(
-            exchange, benchmark.module, asked.sample, found.text, found.finish_reason, grading.find_stated
-        )
+        text, reason = self._text_so_far(exchange), completion.finish_reason
+        self.grader.submit(exchange, benchmark.module, asked.sample, text, reason, grading.find_stated)
 
     def _score(self, exchange: Exchange, completion: Completion) -> None:
         """Records which choice is the most likely; their log-likelihoods stand in the place of a text."""
         choices = completion.choices
-        exchange.written = elicitation.Written(likelihood.table(choices), completion.finish_reason)
+        exchange.text = likelihood.table(choices)
         self._record(exchange, likelihood.score(choices, self._question(exchange).sample.target))
 
     def _grade(self, exchange: Exchange) -> None:
         """Has the whole text graded by a worker."""
-        written, asked = self._join_texts(exchange), self._question(exchange)
+        exchange.text, asked = self._text_so_far(exchange), self._question(exchange)
         module = self.config.benchmarks[asked.benchmark].module
-        self.grader.submit(exchange, module, asked.sample, written.text, written.finish_reason)
+        reason = exchange.completions[-1].finish_reason
+        self.grader.submit(exchange, module, asked.sample, exchange.text, reason)
 
-    def _join_texts(self, exchange: Exchange) -> elicitation.Written:
-        """Joins the exchange's texts, since nothing more is asked of the engine for it."""
-        exchange.written = self._text_so_far(exchange)
-        return exchange.written
-
-    def _text_so_far(self, exchange: Exchange) -> elicitation.Written:
+    def _text_so_far(self, exchange: Exchange) -> str:
         asked = self._question(exchange)
         return elicitation.written(asked, exchange.completions, exchange.cues, self.tokenizer)
 
@@ -248,7 +239,7 @@ class EvaluationLoop:
                 self.record.keep_unjudged(answer)
                 if ask:
                     self._ask_judge(answer)
-            elif exchange.written is not None:
+            elif exchange.text is not None:
                 self._record(exchange, score)
             elif ask or score.outcome is not Outcome.NO_ANSWER:
                 self._after_search(exchange, score)
@@ -258,14 +249,16 @@ class EvaluationLoop:
         if score.outcome is Outcome.NO_ANSWER:
             request = exchange.request
             benchmark = self.config.benchmarks[request.benchmark]
-            words = elicitation.cue(self._text_so_far(exchange).text, exchange.completions[-1], benchmark)
+            words = elicitation.cue(self._text_so_far(exchange), exchange.completions[-1], benchmark)
             exchange.elicited = True
-            more = exchange.go_on(words, elicitation.cue_sampling(request, benchmark), self.tokenizer)
+            stop, most = tuple(benchmark.cue_stop), benchmark.cue_tokens
+            sampling = replace(request.sampling, max_tokens=most, stop=stop)
+            more = exchange.go_on(words, sampling, self.tokenizer)
             self._submit(more, first=True)  # while its prefix is still in the cache
         elif score.outcome is Outcome.WRONG:
             self._grade(exchange)
         else:  # a text that cannot be searched cannot be graded
-            self._join_texts(exchange)
+            exchange.text = self._text_so_far(exchange)
             self._record(exchange, score)
 
     def _ask_judge(self, answer: Result) -> None:
@@ -286,7 +279,7 @@ class EvaluationLoop:
             target=asked.sample.target,
             prompt=redaction.without_values(asked.text),
             prompt_hash=prompts.prompt_hash(request),
-            text=exchange.written.text if exchange.written else "",
+            text=exchange.text or "",
             completions=tuple(exchange.completions),
             score=score,
             elicited=exchange.has_cued_answer,

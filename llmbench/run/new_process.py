@@ -13,8 +13,6 @@ from llmbench.results.recovery import Step
 from llmbench.system import decoding, files
 
 FILE = "recovery.json"
-
-
 VARIABLE = "LLMBENCH_RECOVERY"
 """Tells the new process where that file is."""
 

@@ -35,10 +35,13 @@ def lowered(config: Config, steps: Sequence[Step]) -> Config:
     """Returns a copy of the settings with each step applied; never raises a value."""
     config = copy.deepcopy(config)
     for step in steps:
+        group, _, name = step.setting.rpartition(".")
+        owner: Any = attrgetter(group)(config) if group else config
+        before = getattr(owner, name)
         if step.setting == STARTUP:
-            config.engine.startup = Startup.eager
-        else:
-            _lower(config, step.setting, step.after)
+            owner.startup = Startup.eager
+        elif before is None or before > step.after:
+            setattr(owner, name, step.after)
     config.min_batch_size = min(config.min_batch_size, config.max_batch_size)
     return config
 
@@ -76,18 +79,16 @@ def _change(config: Config, shortage: Shortage, taken: Sequence[Step], needed: i
     if config.engine.name == "transformers":  # which sets nothing aside: only a batch can be smaller
         return _smaller_batch(config, shortage.size) if shortage.cause == "running" else None
     match shortage.cause:
-        case "free":
+        case "free" | "weights":
             return _less_memory(config, shortage.free_share)
-        case "weights":
-            return _less_memory(config)
         case "kv_cache":
             return _fewer(at_once)
-        case "context":
-            return _shorter(config, shortage.fits, needed)
-        case "capture":
-            others: tuple[Change, ...] = (_less_memory(config), _without_graphs(config), _fewer(at_once))
-        case _:
-            others = (_less_memory(config), _fewer(at_once))
+        case "context":  # one that has room for what is asked
+            length = (shortage.fits or 0) // CONTEXT_STEP * CONTEXT_STEP
+            return (CONTEXT, length) if needed <= length < config.model.max_length else None
+    others = [_less_memory(config), _fewer(at_once)]
+    if shortage.cause == "capture" and config.engine.startup is not Startup.eager:
+        others.insert(1, (STARTUP, Startup.eager.value))
     tried = [step.setting for step in taken]
     possible = [change for change in others if change is not None]
     return min(possible, key=lambda change: tried.count(change[0]), default=None)  # each in turn
@@ -107,18 +108,6 @@ def _fewer(at_once: int) -> Change:
     return (SEQUENCES, at_once // 2) if at_once > 1 else None
 
 
-def _shorter(config: Config, fits: int | None, needed: int) -> Change:
-    """A context that has room for what is asked."""
-    if fits is None:
-        return None
-    length = fits // CONTEXT_STEP * CONTEXT_STEP
-    return (CONTEXT, length) if needed <= length < config.model.max_length else None
-
-
-def _without_graphs(config: Config) -> Change:
-    return None if config.engine.startup is Startup.eager else (STARTUP, Startup.eager.value)
-
-
 def _smaller_batch(config: Config, failed: int | None) -> Change:
     """Half of the batch that was too much, which may have been smaller than the setting allows."""
     setting = LARGEST if config.use_dynamic_batching else STATIC
@@ -131,11 +120,3 @@ def _smaller_batch(config: Config, failed: int | None) -> Change:
 def _value(config: Config, setting: str) -> float | int | str | None:
     value: Any = attrgetter(setting)(config)
     return value.value if isinstance(value, Startup) else value
-
-
-def _lower(config: Config, setting: str, bound: float | str) -> None:
-    group, _, last = setting.rpartition(".")
-    owner: Any = attrgetter(group)(config) if group else config
-    before = getattr(owner, last)
-    if before is None or before > bound:
-        setattr(owner, last, bound)

@@ -3,23 +3,9 @@
     settings → samples → requests → engine → completions → scores → journal → summary
 
 `run` opens the run's folder and sees to it that, however the run ends, the folder says so. `_evaluate` goes through the steps.
-What can go wrong is handled where it happens:
-
-- The engine dies: `RestartingEngine` loads another and asks again what was in flight, `engine_restarts` times in a row at most; a request that
-  kills it each time is an error (`engine/restarting.py`).
-- The engine hangs: `Watch` kills its processes, which is a death. Where it computes in this process, the process ends, or a program that
-  called `run` is warned (`engine/watching.py`, `run/hanging.py`).
-- Memory runs out: one setting is lowered and it is tried again; while requests run, in a new process (`run/run_engine.py`).
-- Only a new process can go on: `StartAgain` goes up to the command line, which begins one that continues in this folder. A program
-  that called `run` gets the error (`run/new_process.py`).
-- Ctrl-C: while requests run, `EvaluationLoop` drops what is in flight and raises `Interrupted`; before that, and while an engine is
-  replaced, the handler of the signal raises it at once (`system/signals.py`).
-- A resumed run asks something else: `restore`, `check_judge` and `check_questions` refuse it, and manifest, settings and summary stay as they
-  are (`run/restoring.py`).
+What can go wrong is handled where it happens: docs/architecture.md has the table.
 """
 
-import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,15 +15,13 @@ from pathlib import Path
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import Engine
 from llmbench.engine.factory import complete
-from llmbench.errors import RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
-from llmbench.run import answer_lengths, judging, preflight
+from llmbench.run import judging, order, preflight
 from llmbench.run.comparability import why_not_comparable
-from llmbench.run.data_notes import data_notes
+from llmbench.run.elicitation import Exchange
 from llmbench.run.engine_pool import EnginePool
-from llmbench.run.exchange import Exchange
 from llmbench.run.finishing import finish_benchmarks, refuse_only_errors
 from llmbench.run.grading import Grader
 from llmbench.run.hanging import leave_hanging
@@ -52,11 +36,8 @@ from llmbench.run.stopping import Stopping
 from llmbench.system.background_task import Background
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import count
-from llmbench.system.processes import environment
 from llmbench.system.signals import Stop
 from llmbench.telemetry import MemoryTracker, Sampler
-
-log = logging.getLogger(__name__)
 
 
 def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summary:
@@ -75,7 +56,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
     options = options or RunOptions()
     terminal, stop = options.terminal or Terminal(quiet=True), options.stop or Stop()
     with ExitStack() as resources:
-        pool = options.pool or resources.enter_context(_own_pool(options, resources))
+        pool = options.pool or resources.enter_context(EnginePool())
         config, notices = complete(config, pool.engines.find_checkpoint)
         for sentence in notices:
             terminal.notice(sentence)
@@ -91,7 +72,7 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
             run_engine = RunEngine(record, pool, stop)
             _evaluate(record, run_engine, pool, stop)
             run_engine.learn()
-            answer_lengths.remember(record.config, record.results)
+            order.remember_lengths(record.config, record.results)
             finish_benchmarks(record)  # which may give scores in place of the journal's
             refuse_only_errors(record)
         except BaseException as error:
@@ -99,14 +80,6 @@ def run(config: Config, folder: Path, options: RunOptions | None = None) -> Summ
             raise
         record.end()
     return record.summary
-
-
-def _own_pool(options: RunOptions, resources: ExitStack) -> EnginePool:
-    """The pool of a program's call, whose output is its own unless it gives a terminal."""
-    if options.terminal is None:
-        level = os.environ.get("VLLM_LOGGING_LEVEL", "ERROR")
-        resources.enter_context(environment({"VLLM_LOGGING_LEVEL": level}))
-    return EnginePool()
 
 
 def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: Stop) -> None:
@@ -118,7 +91,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
         judging.judge_engine(config, benchmarks, record.terminal.notice) as judge,
     ):
-        _write_trace(sampler, record.files.folder / TRACE)
+        sampler.write(record.files.folder / TRACE)
         record.warn(preflight.check_sandbox(config, runs_code=runs_code))
         grader = pool.graders.get(graders_need(config), config.sandbox.value, runs_code=runs_code)
         checkpoint = run_engine.find_checkpoint()
@@ -146,19 +119,12 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
                 record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
 
 
-def _write_trace(sampler: Sampler, path: Path) -> None:
-    try:
-        sampler.write(path)
-    except RunError as error:  # no run ends for want of telemetry
-        log.warning("%s", error)
-
-
 def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
     """Reads the questions; says how mapped columns were understood, once for all jobs of a sweep."""
     begun = time.monotonic()
     plan = RequestPlan.read(record.config, record.manifest.samples if record.earlier.answers else None)
     record.stopping = Stopping.of(plan, record.results)
-    for paragraph in data_notes(plan):
+    for paragraph in preflight.data_notes(plan):
         if paragraph not in pool.shown:
             pool.shown.add(paragraph)
             record.terminal.notice(paragraph)
@@ -169,7 +135,7 @@ def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
 def _write_prompts(record: RunRecord, run_engine: RunEngine, plan: RequestPlan, at_once: int) -> Questions:
     """Writes the prompts while the model loads, and says what they make doubtful."""
     tokenizer, checkpoint = run_engine.tokenizer, run_engine.checkpoint
-    questions = plan.write(tokenizer, answer_lengths.read(plan.config))
+    questions = plan.write(tokenizer, order.known_lengths(plan.config))
     record.warn(tokenizer.remarks(plan.config.model.chat_template_kwargs))
     record.warn(preflight.of_prompts(plan.config, questions, at_once, checkpoint))
     return questions
@@ -191,7 +157,7 @@ def _ask_all(  # noqa: PLR0913, PLR0917 - everything meets here
         Progress(record.terminal, record.totals, writes=writes) as progress,
     ):
         loop = EvaluationLoop(questions, run_engine.tokenizer, engine, grader, record, progress, stop, judge)
-        hangs = partial(leave_hanging, record=record, loop=loop, sampler=sampler)
+        hangs = partial(leave_hanging, record=record, loop=loop)
         try:
             with _measured(sampler, loop), run_engine.watch.looking(hangs):
                 loop.run()

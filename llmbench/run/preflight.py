@@ -1,8 +1,9 @@
 """What is known before the model is loaded and a person should hear: sentences, none where all is well. Loads nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from llmbench.benchmarks.generic.base import GRADED_AS
 from llmbench.config.choices import Device, EarlyStopping, Sandbox
 from llmbench.config.groups import FaultSettings
 from llmbench.config.schema import AUTO, Config, SamplingConfig
@@ -13,16 +14,16 @@ from llmbench.engine.checkpoint_tensors import check_tensors, embedding_rows
 from llmbench.engine.memory import RESERVE_BYTES, weights_on_gpu
 from llmbench.engine.vllm.forecast.gpu_kinds import WITH_FP8
 from llmbench.engine.vllm.speculation import SCHEDULE, drafting_limit
-from llmbench.errors import ModelError
+from llmbench.errors import ModelError, shortened
 from llmbench.records import Request
 from llmbench.run import judging, thinking_budget
 from llmbench.run.comparability import few_shot_from_evaluated
-from llmbench.run.kv_cache import bf16_weights_bytes, fp8_kv_cache_saves, kv_cache_shortage
+from llmbench.run.kv_cache import bf16_weights_bytes, kv_cache_notices
 from llmbench.run.likelihood_prompts import choice_warnings, cut_from_the_left
-from llmbench.run.request_plan import Questions
+from llmbench.run.request_plan import Questions, RequestPlan
 from llmbench.run.samples import SampleSet
 from llmbench.system import hardware
-from llmbench.system.number_format import listed, memory
+from llmbench.system.number_format import count, listed, memory
 
 NO_SANDBOX = (
     "sandbox=none: programs that the model writes run as you, with your files and your network; "
@@ -36,6 +37,10 @@ TOKENS_PER_S: Mapping[str | None, Mapping[int, int]] = {
     "fp8": {1: 131, 2: 257, 4: 497, 8: 978, 32: 3112, 128: 7468, 256: 8940},
 }
 """Output tokens/s by weights and requests in flight: a 14B model on one H100, vLLM 0.26."""
+EXAMPLES, GOLDS = 2, 5
+"""Questions and gold answers of own data that are shown."""
+PROMPT_SHOWN, GOLD_SHOWN = 240, 40
+"""Characters of each that are."""
 
 
 def before_loading(
@@ -44,14 +49,7 @@ def before_loading(
     at_once: int,
     checkpoint: Checkpoint | None,
 ) -> list[str]:
-    """Returns all that is known before the model is loaded.
-
-    Args:
-        config: The settings.
-        samples: The plan's.
-        at_once: Requests that should run at once.
-        checkpoint: None where the engine has none.
-    """
+    """Returns all that is known before the model is loaded, when `at_once` requests should run at once."""
     said = few_shot_from_evaluated(config)
     for name, part in samples.items():
         benchmark, available = config.benchmarks[name], part.available
@@ -72,12 +70,12 @@ def before_loading(
     gpus = hardware.gpus()
     if not gpus or config.engine.device is Device.cpu or config.engine.is_server:
         return said
-    weights, gpu_bytes = bf16_weights_bytes(config, checkpoint), gpus[0].total_bytes
+    weights = bf16_weights_bytes(config, checkpoint)
     if not isinstance(settings(checkpoint).get("quantization_config"), Mapping):
-        said += weights_do_not_fit(config, weights, gpu_bytes)
+        said += weights_do_not_fit(config, weights, gpus[0].total_bytes)
     if config.engine.name == "vllm":
         said += drafts_for_many(config, at_once)
-        said += four_bit_is_slower(config, weights, gpu_bytes, at_once, gpus[0].name)
+        said += four_bit_is_slower(config, weights, at_once, gpus[0])
     return said
 
 
@@ -85,12 +83,6 @@ def of_prompts(
     config: Config, questions: Questions, at_once: int, checkpoint: Checkpoint | None
 ) -> list[str]:
     """Returns what the prompts make doubtful or slow; called while the model loads.
-
-    Args:
-        config: The settings.
-        questions: With their prompts.
-        at_once: Requests that should run at once.
-        checkpoint: None where the engine has none.
 
     Raises:
         ModelError: The checkpoint's files or its tokenizer do not fit it.
@@ -103,8 +95,7 @@ def of_prompts(
         *cut_from_the_left(requests, config),
         *choice_warnings(asked),
         *thinking_budget.notices(asked, config),
-        *kv_cache_shortage(config, requests, at_once, checkpoint),
-        *fp8_kv_cache_saves(config, requests, at_once, checkpoint),
+        *kv_cache_notices(config, requests, at_once, checkpoint),
     ]
 
 
@@ -170,38 +161,27 @@ def stops_in_golds(benchmark: str, stop: Sequence[str], targets: Sequence[str]) 
     """Stop strings that stand in gold answers, where they would cut a right answer off; the answers themselves are not shown."""
     counts = {string: sum(string in target for target in targets) for string in stop if string}
     return [
-        f"{benchmark}: the stop string {string!r} stands in {count} of {len(targets)} gold answers and would cut such an answer "
+        f"{benchmark}: the stop string {string!r} stands in {number} of {len(targets)} gold answers and would cut such an answer "
         f"off; leave it out of benchmarks.{benchmark}.stop, or set early_stopping=off."
-        for string, count in counts.items()
-        if count
+        for string, number in counts.items()
+        if number
     ]
 
 
 def four_bit_is_slower(
-    config: Config,
-    weights_bytes_bf16: int,
-    gpu_total_bytes: int,
-    batch_size: int,
-    gpu_name: str,
+    config: Config, weights_bytes_bf16: int, batch_size: int, gpu: hardware.Gpu
 ) -> list[str]:
-    """Whether bitsandbytes' 4-bit weights cost speed where bf16 ones would fit with room to spare.
-
-    Args:
-        config: The settings.
-        weights_bytes_bf16: The weights at two bytes a parameter, all GPUs together.
-        gpu_total_bytes: Memory of one GPU.
-        batch_size: Requests that run at once.
-        gpu_name: As NVML has it; fp8 is offered only where the name is one that computes in it.
-    """
+    """Whether bitsandbytes' 4-bit weights cost speed where bf16 ones (so many bytes, all GPUs together) would fit with room to spare."""
     if config.model.quantization != "bitsandbytes":
         return []
-    gpus = config.engine.gpus_each
-    left = config.model.gpu_memory_utilization * gpu_total_bytes - weights_bytes_bf16 / gpus
+    left = (
+        config.model.gpu_memory_utilization * gpu.total_bytes - weights_bytes_bf16 / config.engine.gpus_each
+    )
     at_once = max((size for size in TOKENS_PER_S[None] if size <= batch_size), default=1)
     speed = {name: table[at_once] for name, table in TOKENS_PER_S.items()}
-    if left < ROOM * gpu_total_bytes or speed["bitsandbytes"] >= speed[None]:
+    if left < ROOM * gpu.total_bytes or speed["bitsandbytes"] >= speed[None]:
         return []
-    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if WITH_FP8.search(gpu_name) else ""
+    fp8 = f", or model.quantization=fp8 (about {speed['fp8']:,.0f})" if WITH_FP8.search(gpu.name) else ""
     sentence = (
         f"This GPU has room for the model in bf16, and 4-bit bitsandbytes is slower: at {at_once} requests at once a 14B model "
         f"made about {speed['bitsandbytes']:,.0f} output tokens/s in 4-bit and {speed[None]:,.0f} in bf16 on an H100; "
@@ -221,10 +201,7 @@ def weights_do_not_fit(config: Config, weights_bytes_bf16: int, gpu_total_bytes:
     smaller = weights_on_gpu(weights_bytes_bf16, "bitsandbytes") or 0
     remedy = "spread them over more GPUs with engine.tensor_parallel_size"
     if smaller <= room:
-        named = (
-            ", which is then named as a difference to published scores" if config.profile.comparable else ""
-        )
-        remedy = f"set model.quantization=bitsandbytes (4-bit, about {memory(smaller)}){named}, or {remedy}"
+        remedy = f"set model.quantization=bitsandbytes (4-bit, about {memory(smaller)}), or {remedy}"
     sentence = (
         f"The weights take about {memory(needed)} as {model.quantization or model.dtype}, more than the {memory(max(room, 0))} that "
         f"{'this GPU has' if gpus == 1 else f'{gpus} of these GPUs have'} for them; {remedy}."
@@ -267,3 +244,39 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
             f"{checkpoint.name} belongs to another model, or tokens were added to it later; "
             "copy the checkpoint with its own tokenizer."
         )
+
+
+def data_notes(plan: RequestPlan) -> list[str]:
+    """Returns a paragraph for each benchmark whose columns its settings map; of a sealed one without its texts."""
+    return ["\n".join(lines) for name in plan.samples if (lines := list(_lines(plan, name)))]
+
+
+def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
+    part, settings = plan.samples[name], plan.config.benchmarks[name]
+    if not part.source.notes:
+        return
+    asked, notes = len(part.chosen), part.source.notes
+    if settings.asks_likelihoods:
+        notes = tuple(said for note in notes if (said := _of_gold(note)))
+    fewer = f", {asked:,} of them asked" if asked < len(part.available) else ""
+    yield f"{part.source.source}: {count(len(part.available), 'question')}{fewer}. {' '.join(notes)}".rstrip()
+    if settings.asks_likelihoods:
+        yield f"  Nothing is written: the choice whose {settings.likelihood_of.value} has the largest log-likelihood is the answer."
+    if settings.sealed:
+        return
+    golds = list(dict.fromkeys(sample.target for sample in part.available))
+    shown = ", ".join(shortened(gold, GOLD_SHOWN) for gold in golds[:GOLDS])
+    more = f" and {count(len(golds) - GOLDS, 'other')}" if len(golds) > GOLDS else ""
+    yield f"  Gold answers: {shown}{more}."
+    for sample, question in list(zip(part.chosen, part.questions, strict=True))[:EXAMPLES]:
+        prompt = shortened(question, PROMPT_SHOWN)
+        instruction = f" | {shortened(settings.instruction, PROMPT_SHOWN)}" if settings.instruction else ""
+        yield f"  Question {sample.id}: {prompt}{instruction}  ->  {shortened(sample.target, GOLD_SHOWN)}"
+
+
+def _of_gold(note: str) -> str:
+    """A note without how texts are graded, where none is written: what it says of the gold answers, or nothing."""
+    if not note.startswith(GRADED_AS):
+        return note
+    said = note.partition("; ")[2]
+    return said[:1].upper() + said[1:]

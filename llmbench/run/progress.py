@@ -1,12 +1,14 @@
 """What a person sees while requests run: on a terminal a live display, elsewhere a plain line now and then."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +24,12 @@ PLAIN_PERIOD_S = 10.0
 LIVE_PERIOD_S = 0.25
 WIDE = 90
 """Columns from which on bars are long."""
+DOUBTS = {
+    "no answer": (Outcome.NO_ANSWER, Outcome.TRUNCATED),
+    "cut off": (Outcome.TRUNCATED,),
+    "errors": (Outcome.ERROR, Outcome.TIMEOUT),
+}
+"""Outcomes that make a score doubtful where there are many."""
 
 
 class Progress:
@@ -33,15 +41,12 @@ class Progress:
     def __init__(self, terminal: Terminal, totals: Mapping[str, int], *, writes: bool = True) -> None:
         self._console, self._totals, self._writes = terminal.err, dict(totals), writes
         self._results: dict[str, list[float]] = {name: [] for name in totals}
-        self._unanswered = self._truncated = self._errors = 0
+        self._outcomes = Counter[Outcome]()
         self._latest: TelemetrySample | None = None
         self._begun = self._shown = time.monotonic()
         self._tokens: float | None = None
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True)
-            if self._console.is_terminal
-            else None
-        )
+        is_live = self._console.is_terminal
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if is_live else None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -63,10 +68,7 @@ class Progress:
     def add(self, result: Result) -> None:
         """Counts a result."""
         self._results[result.benchmark].append(result.score.value)
-        outcome = result.score.outcome
-        self._unanswered += outcome in (Outcome.NO_ANSWER, Outcome.TRUNCATED)
-        self._truncated += outcome is Outcome.TRUNCATED
-        self._errors += outcome in (Outcome.ERROR, Outcome.TIMEOUT)
+        self._outcomes[result.score.outcome] += 1
 
     def look(self, sample: TelemetrySample) -> None:
         """Receives a telemetry sample, in telemetry's thread; shown at the next refresh."""
@@ -89,10 +91,6 @@ class Progress:
         else:
             self._console.print(self._line(), soft_wrap=True)
 
-    @property
-    def _done(self) -> int:
-        return sum(map(len, self._results.values()))
-
     def _speed(self) -> str:
         if not self._writes:  # an engine may count a token for each choice that it scores
             return ""
@@ -103,17 +101,10 @@ class Progress:
         """As many lines from the first to the last, so that nothing jumps."""
         table = Table(box=None, pad_edge=False, show_header=False)
         for name, values in self._results.items():
-            table.add_row(
-                escape(printable(name)),
-                _bar(len(values), self._totals[name], 30 if self._console.width >= WIDE else 16),
-                f"{len(values)}/{self._totals[name]}",
-                _accuracy(values),
-            )
-        lines = (
-            [self._speed()],
-            list(self._requests()),
-            list(_machine(self._latest)),
-        )
+            done, total = len(values), self._totals[name]
+            bar = ProgressBar(max(total, 1), done, width=30 if self._console.width >= WIDE else 16)
+            table.add_row(escape(printable(name)), bar, f"{done}/{total}", _accuracy(values))
+        lines = ([self._speed()], self._requests(), _machine(self._latest))
         texts = [
             Text(", ".join(filter(None, parts)) or " ", no_wrap=True, overflow="ellipsis") for parts in lines
         ]
@@ -121,23 +112,19 @@ class Progress:
 
     def _validity(self) -> Text:
         """The shares that make a score doubtful, in a warning's colour where they do."""
-        done = self._done
-        parts = [("no answer", self._unanswered), ("cut off", self._truncated), ("errors", self._errors)]
-        text = Text(no_wrap=True, overflow="ellipsis")
-        for name, count in parts:
-            share = count / done if done else None
-            doubtful_share = share is not None and (share > DOUBTFUL or (name == "errors" and count))
-            text.append(
-                f"{', ' if text else ''}{name} {percent(share, 0)}",
-                style="bold yellow" if doubtful_share else "",
-            )
+        text, done = Text(no_wrap=True, overflow="ellipsis"), self._outcomes.total()
+        for name, outcomes in DOUBTS.items():
+            count = sum(self._outcomes[outcome] for outcome in outcomes)
+            is_doubtful = count > (0 if name == "errors" else DOUBTFUL * done)
+            share = percent(count / done if done else None, 0)
+            text.append(f"{', ' if text else ''}{name} {share}", style="bold yellow" if is_doubtful else "")
         return text
 
     def _requests(self) -> Iterator[str]:
         """Requests that its scheduler runs and holds back, those that it was not given, and its KV cache, as far as they are known."""
         state = self._latest.engine if self._latest is not None else None
-        if state is None or self._done == sum(self._totals.values()):  # what was seen last is no longer so
-            return
+        if state is None or self._outcomes.total() == sum(self._totals.values()):
+            return  # what was seen last is no longer so
         for name in ("running", "waiting", "queued"):
             count = getattr(state, name)
             if count is not None:
@@ -153,31 +140,24 @@ class Progress:
         return escape(", ".join(filter(None, [*parts, self._speed(), *self._requests()])))
 
 
-def _machine(sample: TelemetrySample | None) -> Iterator[str]:
+def _machine(sample: TelemetrySample | None) -> list[str | None]:
     """GPU memory and use; without a GPU the process's own."""
     if sample is None:
-        return
-    held = whole(gpu.memory_bytes for gpu in sample.gpus)
-    if held is not None:
-        yield f"GPU memory {memory(held)}"
-    used = utilization(sample.gpus)
-    if used is not None:
-        yield f"GPU {percent(used, 0)}"
+        return []
+    if not sample.gpus:
+        rss, cores = sample.rss_bytes, sample.cpu_share
+        return [
+            None if rss is None else f"memory {memory(rss)}",
+            None if cores is None else f"CPU {cores:.1f} cores",
+        ]
+    held, used = whole(gpu.memory_bytes for gpu in sample.gpus), utilization(sample.gpus)
     power = whole(gpu.power_w for gpu in sample.gpus)
-    if power is not None:
-        yield f"{power:.0f} W"
-    if sample.gpus:
-        return
-    if sample.rss_bytes is not None:
-        yield f"memory {memory(sample.rss_bytes)}"
-    if sample.cpu_share is not None:
-        yield f"CPU {sample.cpu_share:.1f} cores"
+    return [
+        None if held is None else f"GPU memory {memory(held)}",
+        None if used is None else f"GPU {percent(used, 0)}",
+        None if power is None else f"{power:.0f} W",
+    ]
 
 
 def _accuracy(values: Sequence[float]) -> str:
     return f"{percent(sum(values) / len(values) if values else None)} right"
-
-
-def _bar(done: int, total: int, width: int) -> str:
-    filled = width * done // max(total, 1)
-    return "━" * filled + "╌" * (width - filled)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from llmbench.benchmarks.base import Benchmark, TextPrompt
 from llmbench.config.choices import EarlyStopping
@@ -46,17 +46,9 @@ class PromptWriter:
     name: str
     benchmark: Benchmark
     tokenizer: Tokenizer
-    _shown: dict[int, tuple[Sample, str, str]] = field(default_factory=dict, repr=False, compare=False)
-    """Examples as they are shown, by the identity of their samples: many questions show the same few."""
 
     def ask(self, sample: Sample, question: str, examples: Sequence[Sample] = ()) -> Asked:
-        """Returns the prompt of one sample, through the chat template or as plain text; shortened where the benchmark can.
-
-        Args:
-            sample: What is asked.
-            question: Its text, as `Benchmark.question` gives it.
-            examples: Worked examples to show before it.
-        """
+        """Returns the prompt of one sample behind worked examples, through the chat template or as plain text; shortened where the benchmark can."""
         asked = self._asked(sample, question, examples)
         room = self.config.model.max_length - reserved(self.config, self.name)
         if len(asked.ids) <= room:
@@ -70,7 +62,10 @@ class PromptWriter:
 
     def _asked(self, sample: Sample, question: str, examples: Sequence[Sample]) -> Asked:
         model, user = self.config.model, self._user(question)
-        shown = list(map(self._example, examples))
+        shown = [
+            (self._user(self.benchmark.question(example)), self.benchmark.worked_example(example))
+            for example in examples
+        ]
         system = system_prompt(self.config, self.name)
         chat = self.config.benchmarks[self.name].chat
         turns = turns_of(system, shown, user) if chat else []
@@ -92,13 +87,6 @@ class PromptWriter:
             return ""
         named = self.tokenizer.think_tag(self.config.model.chat_template_kwargs) if chat else ""
         return thinking.opened(text) or named
-
-    def _example(self, example: Sample) -> tuple[str, str]:
-        """A worked example's question and answer."""
-        if id(example) not in self._shown:
-            question = self._user(self.benchmark.question(example))
-            self._shown[id(example)] = (example, question, self.benchmark.worked_example(example))
-        return self._shown[id(example)][1:]
 
     def _user(self, question: str) -> str:
         """The question with the benchmark's instruction."""
@@ -203,7 +191,9 @@ def context_needed(name: str, requests: Sequence[Request], config: Config) -> in
 
 def reserved(config: Config, name: str) -> int:
     """Tokens of the context that a benchmark's prompts must leave: for the answer, and for asking for it."""
-    return longest_text(config, name) + _elicitation(name, config)
+    benchmark = config.benchmarks[name]
+    asks = config.early_stopping is EarlyStopping.answer and benchmark.cue_tokens > 0
+    return longest_text(config, name) + (benchmark.cue_tokens + len(benchmark.cue) if asks else 0)
 
 
 def _longest(name: str, requests: Sequence[Request]) -> int:
@@ -213,12 +203,6 @@ def _longest(name: str, requests: Sequence[Request]) -> int:
 def _with_choice(request: Request) -> int:
     """Tokens of a prompt with its longest choice."""
     return len(request.prompt_ids) + max((len(choice.ids) for choice in request.choices), default=0)
-
-
-def _elicitation(name: str, config: Config) -> int:
-    benchmark = config.benchmarks[name]
-    asks = config.early_stopping is EarlyStopping.answer and benchmark.cue_tokens > 0
-    return benchmark.cue_tokens + len(benchmark.cue) if asks else 0
 
 
 def check_lengths(requests: Sequence[Request], config: Config) -> None:

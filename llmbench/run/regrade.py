@@ -81,12 +81,9 @@ class Regraded:
 
 
 def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int | None = None) -> Regraded:
-    """Grades a run's journal again, in worker processes, and writes the new files beside the old ones.
+    """Grades a run's journal again, in so many worker processes, and writes the new files beside the old ones; the run need not have finished.
 
-    Args:
-        folder: The run's folder; the run need not have finished.
-        judge: Settings of another judge, `judge.NAME=VALUE` each; without any, verdicts stay.
-        workers: How many processes; by default what fits the machine.
+    `judge` has settings of another judge, `judge.NAME=VALUE` each; without any, verdicts stay.
 
     Raises:
         RunError: The folder holds no run, says nothing of a benchmark's module, or cannot be written.
@@ -114,6 +111,8 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
     _stop_again(run, config, results, summary, notes)
     if judging is not None:
         summary = _of_judge(summary, results, benchmarks, config, judging)
+    pairs = list(zip(run.results, results, strict=True))
+    agreed = {name: JudgeAgreement.of(p for p in pairs if p[0].benchmark == name) for name in modules}
     lines = (line_of(result, sealed=result.benchmark in sealed) for result in results)
     replace_file(run.folder / REGRADED_JOURNAL, lines)
     write_object(run.folder / REGRADED_SUMMARY, summary.as_dict())
@@ -123,20 +122,12 @@ def regrade_run(folder: str | Path, judge: Sequence[str] = (), *, workers: int |
         accuracies=tuple(
             Accuracy(name, found.n, before[name].accuracy, found.accuracy) for name, found in after.items()
         ),
-        changes=_changes(run.results, results, sealed),
+        changes=_changes(pairs, sealed),
         never_given=sum(_never_given(result) for result in run.results),
         results=tuple(results),
         summary=summary,
-        agreements=_agreements(list(modules), run.results, results) if judge else {},
+        agreements={name: each for name, each in agreed.items() if judge and each is not None},
     )
-
-
-def _agreements(
-    names: Sequence[str], old: Sequence[Result], new: Sequence[Result]
-) -> dict[str, JudgeAgreement]:
-    pairs = list(zip(old, new, strict=True))
-    found = {name: JudgeAgreement.of(pair for pair in pairs if pair[0].benchmark == name) for name in names}
-    return {name: agreement for name, agreement in found.items() if agreement is not None}
 
 
 def _of_judge(
@@ -183,8 +174,7 @@ def _grade(
     """Grades again; answers that a judge grades keep its verdict, and stand beside by their places."""
     graded, to_judge = list(results), dict[int, Result]()
     needed = {heavy for benchmark in benchmarks.values() for heavy in benchmark.preload}
-    grader: Grader[int] = Grader(sorted(needed | set(modules.values())), workers)
-    with grader:
+    with Grader[int](sorted(needed | set(modules.values())), workers) as grader:
         for place, result in enumerate(results):
             if _never_given(result):
                 continue
@@ -246,7 +236,7 @@ def _stop_again(
             summary.benchmarks[name] = stopping.regraded(found, run, config, own, notes)
 
 
-def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> tuple[Change, ...]:
+def _changes(pairs: Sequence[tuple[Result, Result]], sealed: set[str]) -> tuple[Change, ...]:
     return tuple(
         Change(
             benchmark=after.benchmark,
@@ -257,10 +247,6 @@ def _changes(old: Sequence[Result], new: Sequence[Result], sealed: set[str]) -> 
             old_answer=None if after.benchmark in sealed else before.score.answer,
             new_answer=None if after.benchmark in sealed else after.score.answer,
         )
-        for before, after in zip(old, new, strict=True)
-        if _graded(before) != _graded(after)
+        for before, after in pairs
+        if replace(before.score, explanation="") != replace(after.score, explanation="")
     )
-
-
-def _graded(result: Result) -> tuple[Outcome, str | None, float]:
-    return result.score.outcome, result.score.answer, result.score.value

@@ -13,7 +13,7 @@ from llmbench.config.judge import validate_judge
 from llmbench.config.schema import Config
 from llmbench.engine.messages import NoTokenizer
 from llmbench.errors import ConfigError
-from llmbench.records import Completion, Request, Result, Sample
+from llmbench.records import Result, Sample
 from llmbench.run import judging
 from llmbench.run.judging import Judging
 from llmbench.system import decoding
@@ -24,19 +24,13 @@ IDLE_S = 0.005
 
 
 def settings_of(config: Config, typed: Sequence[str], benchmarks: Mapping[str, Benchmark]) -> Config:
-    """Returns the run's settings with another judge, whose name its server says.
-
-    Args:
-        config: The run's.
-        typed: `judge.NAME=VALUE`, and `cache=on`.
-        benchmarks: The run's.
+    """Returns the run's settings with another judge, `typed` as `judge.NAME=VALUE` and `cache=on`; its name its server says.
 
     Raises:
         ConfigError: A setting is refused, none says where the judge is, or the run has nothing that is judged.
         EngineError: The judge's server does not answer.
     """
-    given: dict[str, Any] = {}
-    known = [f"{PREFIX}{field.name}" for field in fields(JudgeSettings)]
+    given, known = dict[str, Any](), [f"{PREFIX}{field.name}" for field in fields(JudgeSettings)]
     for setting in typed:
         name, equals, value = setting.partition("=")
         if name == "cache":
@@ -81,22 +75,14 @@ def judge_again(
     """
     done: dict[int, Result] = {}
     places = {result.key: place for place, result in answers.items()}
-
-    def keep(completion: Completion) -> None:
-        result = asked.judged(completion)
-        done[places[result.key]] = result
-
     with judging.judge_engine(config, benchmarks, lambda _: None) as engine:
-        asked = Judging(config, benchmarks, NoTokenizer(), engine, _no_engine)
+        asked = Judging(config, benchmarks, NoTokenizer(), engine)
         for result in answers.values():
             asked.ask(result, Sample(result.sample_id, result.fields, result.target))
         while len(done) < len(answers):
             for completion in asked.step():
-                keep(completion)
+                result = asked.judged(completion)
+                done[places[result.key]] = result
             time.sleep(IDLE_S)
         notes += judging.remarks(engine)
     return done
-
-
-def _no_engine(request: Request) -> None:
-    raise RuntimeError(f"{request.id}: the judge has a server of its own")

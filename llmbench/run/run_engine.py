@@ -127,11 +127,7 @@ class RunEngine:
         times.import_ += time.monotonic() - read  # replicas import beside the tokenizer
 
     def load(self, plan: RequestPlan, writing: Background[Questions]) -> Questions:
-        """Loads the model while the prompts are written, with less memory where there is too little.
-
-        Args:
-            plan: What the run asks.
-            writing: Writes the plan's prompts.
+        """Loads the model while the plan's prompts are written, with less memory where there is too little.
 
         Raises:
             EngineError: The engine cannot start.
@@ -148,7 +144,7 @@ class RunEngine:
             except OutOfMemoryError as error:
                 self.at_once = engine.capacity
                 self._lower(error, writing.result(), needs_new_process=error.shortage.needs_new_process)
-                self._work = plan.under(record.config).workload()
+                self._work = replace(plan, config=record.config).workload()
                 self._pool.prepare(record.config, self.checkpoint)
         record.summary.time_s.load = time.monotonic() - begun if loaded else 0.0
         questions = writing.result()

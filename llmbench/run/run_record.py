@@ -22,11 +22,9 @@ from llmbench.results.manifest import CONFIG, RUNNING, Attempt, DataOrigin, Host
 from llmbench.results.recovery import Step
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Phases, Summary, answered_by
-from llmbench.run import thinking_budget
-from llmbench.run.earlier import Earlier
 from llmbench.run.generation_speed import how_generated
 from llmbench.run.new_process import StartAgain
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Earlier, RunOptions
 from llmbench.run.origin import origin
 from llmbench.run.request_plan import Questions
 from llmbench.run.resume_checks import compare_servers
@@ -98,9 +96,8 @@ class RunRecord:
         Raises:
             RunError: It cannot be written.
         """
-        if result.key not in self.unjudged:
-            self.files.unjudged.add(result)
-            self.unjudged[result.key] = result
+        self.files.unjudged.add(result)
+        self.unjudged[result.key] = result
 
     def save_if_due(self) -> None:
         """Brings the journal to the disk now and then, and the manifest when an engine has died."""
@@ -125,12 +122,12 @@ class RunRecord:
         self.summary.not_comparable, self.summary.comparable = why_not, not why_not
         if self.config.profile.comparable and why_not:
             self.terminal.say(f"Not comparable with published scores: {', '.join(why_not)}.")
-        self.manifest.data = {name: DataOrigin(**asdict(source)) for name, source in questions.data.items()}
+        parts = questions.samples
+        self.manifest.data = {name: DataOrigin(**asdict(part.source)) for name, part in parts.items()}
         before, chosen = self.manifest, {name: questions.samples_of(name) for name in questions.benchmarks}
-        self.manifest.selection = {
-            name: before.selection.get(name, how) if before.samples.get(name) == chosen[name] else how
-            for name, how in questions.selection.items()
-        }
+        same = [name for name in chosen.keys() & before.selection if before.samples.get(name) == chosen[name]]
+        kept = {name: before.selection[name] for name in same}
+        self.manifest.selection = {name: part.selection for name, part in parts.items()} | kept
         self.manifest.samples, self.manifest.order = chosen, questions.order
         self.manifest.checkpoint = checkpoint
         self.write()
@@ -193,7 +190,7 @@ class RunRecord:
         """
         if isinstance(error, RefusedResumeError):
             return  # the folder stays as it is
-        self.files.unjudged.end(self.stopping.unjudged(self.unjudged))
+        self.files.unjudged.end([key for key in self.unjudged if not self.stopping.ended(key[0])])
         if error is None:
             self.summary.status = "finished"
         elif isinstance(error, KeyboardInterrupt):
@@ -237,7 +234,6 @@ class RunRecord:
             summary.not_comparable = [*summary.not_comparable, f"unfinished: {', '.join(missing)}"]
         asks = self.config.early_stopping is EarlyStopping.answer
         summary.warnings = [*metrics.warnings_of(summary.benchmarks, asks=asks), *self._benchmark_warnings]
-        summary.warnings += thinking_budget.unopened(self.config, summary.benchmarks, summary.preflight)
         if summary.engine is not None:
             summary.warnings += summary.engine.warnings()
         summary.time_s.total = clock.since_start()

@@ -24,8 +24,6 @@ BAD_ROW = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 """What code that expects other rows fails with."""
 SHOWN = 80
 """Characters of an id that a sentence shows."""
-MOST_CHARACTERS = 1000
-"""Characters of a question for each token of the context, from which on it cannot fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +48,7 @@ class SampleSet:
 def read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequence[str] = ()) -> SampleSet:
     """Reads the samples of a benchmark: from its data set, or from its generator where the settings name no data.
 
-    Args:
-        config: The settings.
-        name: The benchmark's name.
-        benchmark: The benchmark.
-        asked: The ids of the questions that an earlier part of the run chose.
+    The questions that an earlier part of the run `asked` are chosen again where they are all there.
 
     Raises:
         DataError: The data cannot be read, or a chosen sample cannot be asked or written down.
@@ -86,7 +80,7 @@ def _read_samples(config: Config, name: str, benchmark: Benchmark, asked: Sequen
     subjects: list[str | None] = []
     if selection.is_stratified(config, name, len(samples)):
         subjects = [_subject(config, name, benchmark, sample, source.source) for sample in samples]
-    chosen, how = _choose(config, name, samples, subjects, asked)
+    chosen, how = selection.again(samples, asked) or selection.choose(config, name, samples, subjects)
     questions = [_question(config, name, benchmark, sample, source.source) for sample in chosen]
     source = replace(source, notes=tuple(benchmark.data_notes(samples)))
     return SampleSet(benchmark, source, samples, chosen, questions, how)
@@ -99,12 +93,12 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
         options = settings.options
         if isinstance(benchmark, GenericBenchmark) and not settings.fewshot:
             options = {option: value for option, value in options.items() if option != "worked"}
-        loaded = benchmark.load(rows, options, config.seed)
-        return [_with_text(sample) for sample in unique(loaded, name)]
-    except SystemExit as error:
-        raise DataError(
-            f"{name}: {_where(benchmark, error)} ends the program (SystemExit: {error}); fix the module."
-        ) from error
+        loaded = unique(benchmark.load(rows, options, config.seed), name)
+        # a user's benchmark may pass on what the row holds: numbers and truth values become text as JSON writes them
+        return [
+            replace(each, target=written(each.target)) if isinstance(each.target, int | float) else each
+            for each in loaded
+        ]
     except RowError as error:  # whose place is in it, counted as in the file
         if settings.sealed:
             raise RowError(error.place, "the row does not fit; fix it.") from None  # the log has causes
@@ -114,7 +108,7 @@ def _load(config: Config, name: str, benchmark: Benchmark, rows: Sequence[Row], 
         raise DataError(f"{_as_editors_count(message, Rows.of(rows), source)}.") from error
     except ConfigError:  # of its options
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, BAD_ROW) and not _is_own(benchmark):
             raise
         raise DataError(
@@ -135,18 +129,6 @@ def _as_editors_count(message: str, rows: Rows, source: str) -> str:
 
     found = re.sub(r"\b([Rr])ow (\d{1,9})\b", placed, message, count=1)
     return f"{found} ({source}{'' if rows.lines else '; rows are counted from 1'})"
-
-
-def _choose(
-    config: Config, name: str, samples: Sequence[Sample], subjects: Sequence[str | None], asked: Sequence[str]
-) -> tuple[list[Sample], Selection]:
-    """Returns the questions of this run: those of its earlier part where they are all there, whichever version chose them."""
-    wanted = config.benchmarks[name].num_samples
-    if asked and len(asked) == min(wanted or len(samples), len(samples)):
-        before = selection.again(samples, asked)
-        if before is not None:
-            return before
-    return selection.choose(config, name, samples, subjects)
 
 
 @contextmanager
@@ -179,19 +161,10 @@ def _question(config: Config, name: str, benchmark: Benchmark, sample: Sample, s
     with _said_of(
         f"question {sample.id[:SHOWN]!r} of {source} cannot be asked or written down", config, name, benchmark
     ):
-        question = _text(benchmark.question(sample))
+        question = benchmark.question(sample)
+        if not isinstance(question, str):
+            raise TypeError(f"the question is a {type(question).__name__}, not text")
         orjson.dumps([sample.id, question, sample.target, benchmark.stored_fields(sample)])
-    if len(question) > MOST_CHARACTERS * config.model.max_length:  # tokenizing it would take minutes
-        raise DataError(
-            f"{name}: question {sample.id[:SHOWN]!r} of {source} has {len(question):,} characters, far more than "
-            f"model.max_length={config.model.max_length} tokens; fix its row."
-        )
-    return question
-
-
-def _text(question: object) -> str:
-    if not isinstance(question, str):
-        raise TypeError(f"the question is a {type(question).__name__}, not text")
     return question
 
 
@@ -209,13 +182,6 @@ def _where(benchmark: Benchmark, error: BaseException) -> str:
         if file and _is_own(benchmark) and frame.filename == file
     ]
     return f"{file}, line {lines[-1]}," if lines else benchmark.module.__name__
-
-
-def _with_text(sample: Sample) -> Sample:
-    """The sample with its gold answer as text: numbers and truth values as JSON writes them."""
-    if isinstance(sample.target, int | float):  # a user's benchmark may pass on what the row holds
-        return replace(sample, target=written(sample.target))
-    return sample
 
 
 def _reason(config: Config, name: str, error: BaseException) -> str:

@@ -15,7 +15,6 @@ from llmbench.results.reader import Run, load_run
 from llmbench.results.settings import read_settings
 from llmbench.results.stopping import Reason, StopMonitor, StopRule, entry, failed_of, means_of
 from llmbench.results.summary import BenchmarkSummary
-from llmbench.results.unjudged import Key
 from llmbench.run.request_plan import RequestPlan
 
 
@@ -65,10 +64,6 @@ class Stopping:
         asked = [self.monitors[name] for name in benchmarks if not self.ended(name)]
         return sum(max(monitor.rule.least, monitor.answered) * monitor.rule.repeats for monitor in asked)
 
-    def unjudged(self, answers: Mapping[Key, Result]) -> dict[Key, Result]:
-        """Returns those of the answers without a verdict that one is still wanted for."""
-        return {key: answer for key, answer in answers.items() if not self.ended(answer.benchmark)}
-
     def summarised(
         self, name: str, results: Sequence[Result], summarise: "metrics.Summarise"
     ) -> BenchmarkSummary:
@@ -104,14 +99,9 @@ def not_all_asked(benchmarks: Mapping[str, BenchmarkSummary]) -> list[str]:
 def regraded(
     summary: BenchmarkSummary, run: Run, config: Config, results: Sequence[Result], notes: list[str]
 ) -> BenchmarkSummary:
-    """Returns a benchmark's summary with what its rule comes to now that its results are graded again; without a rule as it is.
+    """Returns a benchmark's summary with what its rule comes to now that its results (one at least) are graded again; without a rule as it is.
 
-    Args:
-        summary: The benchmark's summary with the new grades.
-        run: As it was graded first.
-        config: Its settings.
-        results: The benchmark's, one at least; all count.
-        notes: Gets a sentence where the run to compare with is gone.
+    `notes` gets a sentence where the run to compare with is gone.
     """
     name = results[0].benchmark
     before, order = run.summary.benchmarks[name].stopping, run.manifest.samples.get(name, [])

@@ -6,16 +6,15 @@ the block was closed before, what remains of `max_tokens` is asked for in the sa
 A budget of 0 closes the block in the prompt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from llmbench.config import thinking as limits
 from llmbench.config.schema import Config
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.records import Completion, FinishReason, Request, Thinking
-from llmbench.results.summary import BenchmarkSummary
 from llmbench.run import elicitation
-from llmbench.run.exchange import Exchange
+from llmbench.run.elicitation import Exchange
 from llmbench.run.prompts import Asked
 from llmbench.system import thinking
 
@@ -28,7 +27,7 @@ def goes_on(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tokeniz
         return None
     if last.finish_reason is not FinishReason.LENGTH:
         return None
-    words = thinking.ending(elicitation.opened(asked) + last.text, asked.think_tag)
+    words = thinking.ending(thinking.opened(asked.text) + last.text, asked.think_tag)
     exchange.ends_thinking = bool(words)
     left = limits.answer_tokens(config, asked.benchmark) if words else limit - last.output_tokens
     if left <= 0:
@@ -51,7 +50,7 @@ def thinking_of(exchange: Exchange, asked: Asked, config: Config, tokenizer: Tok
     if ended := exchange.ends_thinking and len(made) > 1:
         first, own, cues = made[0].output_tokens, own[1:], cues[1:]
     ended = ended or bool(asked.think_tag and config.sampling.thinking_budget == 0)
-    thought = _thought(elicitation.opened(asked) if not ended else "", own, cues, tokenizer)
+    thought = _thought(thinking.opened(asked.text) if not ended else "", own, cues, tokenizer)
     if thought is None and not ended:
         return None
     thought = first + (thought or 0)
@@ -80,35 +79,14 @@ def notices(asked: Sequence[Asked], config: Config) -> list[str]:
     for name, benchmark in config.benchmarks.items():
         own = [each for each in asked if each.benchmark == name]
         if benchmark.asks_likelihoods:
-            found.append(f"{_nothing(name, budget)}: with scoring=loglikelihood nothing is written.")
+            why = "with scoring=loglikelihood nothing is written"
         elif own and not any(each.think_tag for each in own):
-            found.append(f"{_nothing(name, budget)}: {_why(own[0])}.")
+            why = "the prompt opens no think block, and no chat template in use names one"
+            if thinking.closed(own[0].text):
+                why = "the prompt ends the model's thinking already (model.chat_template_kwargs may begin it)"
         elif budget > benchmark.max_tokens:
-            found.append(
-                f"{_nothing(name, budget)}: benchmarks.{name}.max_tokens={benchmark.max_tokens} ends every text before."
-            )
+            why = f"benchmarks.{name}.max_tokens={benchmark.max_tokens} ends every text before"
+        else:
+            continue
+        found.append(f"{name}: sampling.thinking_budget={budget} changes nothing: {why}.")
     return found
-
-
-def _why(asked: Asked) -> str:
-    if thinking.closed(asked.text):
-        return "the prompt ends the model's thinking already (model.chat_template_kwargs may begin it)"
-    return "the prompt opens no think block, and no chat template in use names one"
-
-
-def unopened(config: Config, summaries: Mapping[str, BenchmarkSummary], notices: Sequence[str]) -> list[str]:
-    """Returns a sentence for each benchmark in which no answer opened a think block, where no notice said so before."""
-    budget = config.sampling.thinking_budget
-    if budget is None:
-        return []
-    return [
-        f"{_nothing(name, budget)}: none of the answers opened a think block."
-        for name, summary in summaries.items()
-        if summary.n
-        and summary.thinking is None
-        and not any(s.startswith(_nothing(name, budget)) for s in notices)
-    ]
-
-
-def _nothing(name: str, budget: int) -> str:
-    return f"{name}: sampling.thinking_budget={budget} changes nothing"

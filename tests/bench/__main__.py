@@ -110,7 +110,7 @@ class Bench:
             (NAME, request.sample_id): Asked(NAME, sample, "", request.prompt_ids)
             for request, sample in zip(self.requests, samples, strict=True)
         }
-        questions = Questions({NAME: Arithmetic()}, {}, asked, self.requests, {NAME: len(asked)})
+        questions = Questions({NAME: Arithmetic()}, {}, asked, self.requests)
         grader = self.pool.graders.get([arithmetic.__name__])
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -28,10 +28,9 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.factory import open_engine
 from llmbench.records import Request, Sampling
 from llmbench.run import pipeline
-from llmbench.run.answer_lengths import question
 from llmbench.run.engine_pool import EnginePool, Engines
 from llmbench.run.options import RunOptions
-from llmbench.run.order import ordered
+from llmbench.run.order import ordered, question
 from tests.bench import long_outputs, variants
 from tests.bench.long_outputs import MOST, NAME, Work, forced
 from tests.bench.long_outputs_bare import endless

@@ -26,8 +26,7 @@ from llmbench.results import attempts
 from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline
-from llmbench.run.beginning import Beginning
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.system import clock
 from llmbench.system.shell import quoted, resume_command
 from llmbench.system.signals import Stop

@@ -208,5 +208,5 @@ def test_an_open_thought_is_ended_before_the_answer_is_asked_for(
     config.cue = "Answer:"
     asked = Asked("aime", Sample("1", {}, "9"), prompt, ())
     completion = Completion("aime/1/0", written, (), 3, 3, 0, FinishReason.LENGTH)
-    text = elicitation.written(asked, [completion], [], WordTokenizer()).text
+    text = elicitation.written(asked, [completion], [], WordTokenizer())
     assert elicitation.cue(text, completion, config) == put_in_the_mouth

@@ -18,9 +18,8 @@ from llmbench.engine.factory import find_checkpoint
 from llmbench.engine.fake import FakeEngine, WordTokenizer, nonsense
 from llmbench.errors import ConfigError
 from llmbench.run import pipeline
-from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, Engines
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 
 
 def write_checkpoint(

@@ -21,9 +21,8 @@ from llmbench.results.manifest import JOURNAL, MANIFEST, SUMMARY
 from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline
-from llmbench.run.beginning import Beginning
 from llmbench.run.engine_pool import EnginePool, Engines
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.system.signals import Stop
 from tests.helpers.settings import compose
 

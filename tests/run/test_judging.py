@@ -16,8 +16,7 @@ from llmbench.report.export import lm_eval
 from llmbench.results.reader import Run, load_run
 from llmbench.results.serialization import line_of
 from llmbench.run import pipeline
-from llmbench.run.beginning import Beginning
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from tests.helpers.engines import FakeEngines
 from tests.helpers.judged import CITIES, INJECTIONS, JUDGED, cities, injected, mark_of, served
 from tests.helpers.own_data import jsonl

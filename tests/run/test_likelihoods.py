@@ -22,9 +22,8 @@ from llmbench.report.write import write_one
 from llmbench.results.reader import load_run
 from llmbench.results.summary import Summary
 from llmbench.run import pipeline, prompts
-from llmbench.run.beginning import Beginning
 from llmbench.run.likelihood_prompts import LikelihoodWriter, choice_warnings, cut_from_the_left
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.run.published_scores import comparisons
 from llmbench.run.regrade import regrade_run
 from llmbench.run.request_plan import RequestPlan
@@ -251,18 +250,6 @@ def test_questions_of_which_several_choices_are_the_most_likely_are_counted_and_
         "own: of 3 of 12 questions several choices have the largest log-likelihood"
     )
     assert "of 3 questions several choices have the largest, and the first counts" in found.sentence()
-
-
-def test_choices_that_no_model_can_tell_apart_are_said_before_anything_is_asked(tmp_path: Path) -> None:
-    rows = [{"q": "Which?", "choices": ["one", other, "two"], "gold": 1} for other in ("one", "three")]
-    (tmp_path / "twice.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    typed = (*SCORED, f"custom.data={tmp_path / 'twice.jsonl'}")
-    summary = run(tmp_path / "texts", flat, *typed, TEXT)
-    said = "own: 1 of 2 questions, such as 1, have choices of the same tokens; the first of them counts as the answer."
-    assert said in summary.preflight
-    assert not any(
-        "same tokens" in sentence for sentence in run(tmp_path / "letters", flat, *typed).preflight
-    )
 
 
 def test_choices_scored_where_the_models_thinking_would_begin_are_said(data: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from llmbench.config.schema import Config
 from llmbench.records import FinishReason, Request, Result, Sampling
 from llmbench.results.reader import load_run
-from llmbench.run import answer_lengths, order, pipeline
+from llmbench.run import order, pipeline
 from llmbench.system import files
 from tests.helpers import factories
 from tests.helpers.settings import compose
@@ -31,16 +31,14 @@ def request(
     )
 
 
-def lengths(**tokens: dict[int, float]) -> answer_lengths.Lengths:
+def lengths(**tokens: dict[int, float]) -> order.Lengths:
     return {
-        name: {answer_lengths.question(str(number)): length for number, length in of.items()}
+        name: {order.question(str(number)): length for number, length in of.items()}
         for name, of in tokens.items()
     }
 
 
-def numbers(
-    requests: list[Request], known: answer_lengths.Lengths, config: Config | None = None
-) -> list[int]:
+def numbers(requests: list[Request], known: order.Lengths, config: Config | None = None) -> list[int]:
     made, _ = order.ordered(requests, config or compose([]), known)
     assert sorted(each.id for each in made) == sorted(each.id for each in requests)
     return [int(each.sample_id) for each in made]
@@ -93,7 +91,7 @@ def test_every_repeat_is_asked_once() -> None:
 @pytest.fixture
 def config(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     assert not cache_folder.exists()
-    monkeypatch.setattr(answer_lengths, "NOT_KEPT", ("fake",))
+    monkeypatch.setattr(order, "NOT_KEPT", ("fake",))
     return compose(ARITHMETIC)
 
 
@@ -103,48 +101,46 @@ def results(**tokens: int) -> list[Result]:
 
 
 def known(config: Config) -> dict[str, float]:
-    return dict(answer_lengths.read(config).get("arithmetic", {}))
+    return dict(order.known_lengths(config).get("arithmetic", {}))
 
 
 def tokens_of(config: Config, sample_id: str) -> float:
-    return known(config)[answer_lengths.question(sample_id)]
+    return known(config)[order.question(sample_id)]
 
 
 def test_lengths_are_known_in_the_next_run(config: Config) -> None:
-    assert answer_lengths.read(config) == {}
-    answer_lengths.remember(config, results(a=10, b=30))
+    assert known(config) == {}
+    order.remember_lengths(config, results(a=10, b=30))
     assert (tokens_of(config, "a"), tokens_of(config, "b")) == (10, 30)
-    answer_lengths.remember(config, results(a=20))
-    assert (tokens_of(config, "a"), tokens_of(config, "b")) == (15, 30), (
-        "the mean of what is known and what is new"
-    )
+    order.remember_lengths(config, results(a=20))
+    assert (tokens_of(config, "a"), tokens_of(config, "b")) == (20, 30)
 
 
 def test_a_request_may_have_numbers_for_keys(config: Config) -> None:
     config.engine.extra_body = {"logit_bias": {50256: -100}}
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
     assert tokens_of(config, "a") == 10
 
 
 def test_a_full_disk_leaves_what_was_known_and_nothing_half(
     config: Config, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
 
     def full(path: Path, pieces: list[bytes]) -> None:
         path.write_bytes(pieces[0][:5])
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "write_new", full)
-    answer_lengths.remember(config, results(a=90))
+    order.remember_lengths(config, results(a=90))
     assert tokens_of(config, "a") == 10
     assert len(list((cache_folder / "lengths").iterdir())) == 1
 
 
 def test_without_a_home_folder_nothing_is_known(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMBENCH_CACHE", "~nobody-of-this-name/cache")
-    answer_lengths.remember(config, results(a=10))
-    assert answer_lengths.read(config) == {}
+    order.remember_lengths(config, results(a=10))
+    assert known(config) == {}
 
 
 def test_a_cut_answer_stands_in_place_of_no_longer_one(config: Config) -> None:
@@ -153,10 +149,10 @@ def test_a_cut_answer_stands_in_place_of_no_longer_one(config: Config) -> None:
         completions = [replace(made.completions[0], finish_reason=FinishReason.LENGTH)]
         return [replace(made, completions=tuple(completions))]
 
-    answer_lengths.remember(config, results(a=30))
-    answer_lengths.remember(config, cut(8))
+    order.remember_lengths(config, results(a=30))
+    order.remember_lengths(config, cut(8))
     assert tokens_of(config, "a") == 30
-    answer_lengths.remember(config, cut(50))
+    order.remember_lengths(config, cut(50))
     assert tokens_of(config, "a") == 50
 
 
@@ -164,7 +160,7 @@ def test_what_failed_or_was_dropped_has_no_length(config: Config) -> None:
     (made,) = results(a=3)
     dropped = replace(made.completions[0], finish_reason=FinishReason.ABORT)
     for completions in ((), (dropped,), (replace(dropped, error="gone"),)):
-        answer_lengths.remember(config, [replace(made, completions=completions)])
+        order.remember_lengths(config, [replace(made, completions=completions)])
     assert known(config) == {}
 
 
@@ -178,7 +174,7 @@ def test_what_failed_or_was_dropped_has_no_length(config: Config) -> None:
     ],
 )
 def test_other_texts_have_other_lengths(config: Config, settings: str) -> None:
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
     assert known(compose([*ARITHMETIC, settings])) == {}
 
 
@@ -186,43 +182,37 @@ def test_other_texts_have_other_lengths(config: Config, settings: str) -> None:
     "settings", ["model.dtype=float16", "benchmarks.arithmetic.max_tokens=7", "seed=3", "batch_size=2"]
 )
 def test_settings_that_change_little_share_what_is_known(config: Config, settings: str) -> None:
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
     assert len(known(compose([*ARITHMETIC, settings]))) == 1
 
 
 def test_nothing_is_known_where_each_answer_runs_to_its_limit_or_is_made_up(config: Config) -> None:
     for unlike in (["sampling.ignore_eos=true"], ["engine=fake"]):
-        answer_lengths.remember(compose([*ARITHMETIC, *unlike]), results(a=10))
+        order.remember_lengths(compose([*ARITHMETIC, *unlike]), results(a=10))
     assert known(config) == {}
 
 
 def test_a_damaged_file_is_none(config: Config, cache_folder: Path) -> None:
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
     (file,) = (cache_folder / "lengths").iterdir()
     for content in (b"", b'{"a": 1', b"[1]", b'{"x": "long", "y": null}'):
         file.write_bytes(content)
         assert known(config) == {}
-    answer_lengths.remember(config, results(a=12))
+    order.remember_lengths(config, results(a=12))
     assert tokens_of(config, "a") == 12
 
 
 def test_a_cache_folder_that_cannot_be_written_ends_no_run(config: Config, cache_folder: Path) -> None:
     cache_folder.write_text("a file")
-    answer_lengths.remember(config, results(a=10))
+    order.remember_lengths(config, results(a=10))
     assert known(config) == {}
 
 
-def test_what_is_kept_is_bounded_and_the_newest_stays(
-    config: Config, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(answer_lengths, "MOST_QUESTIONS", 3)
-    monkeypatch.setattr(answer_lengths, "MOST_FILES", 2)
-    answer_lengths.remember(config, results(a=1, b=2))
-    answer_lengths.remember(config, results(c=3, d=4))
-    assert {answer_lengths.question(each) for each in "cd"} <= set(known(config))
-    assert len(known(config)) == 3
+def test_the_newest_files_stay(config: Config, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "MOST_FILES", 2)
+    assert known(config) == {}
     for number in range(3):
-        answer_lengths.remember(compose([*ARITHMETIC, f"fewshot={number + 1}"]), results(a=1))
+        order.remember_lengths(compose([*ARITHMETIC, f"fewshot={number + 1}"]), results(a=1))
         for age, file in enumerate(
             sorted((cache_folder / "lengths").iterdir(), key=lambda f: -f.stat().st_mtime_ns)
         ):
@@ -231,7 +221,7 @@ def test_what_is_kept_is_bounded_and_the_newest_stays(
 
 
 def test_no_id_of_a_question_can_be_read_there(config: Config, cache_folder: Path) -> None:
-    answer_lengths.remember(config, results(what_is_secret=10))
+    order.remember_lengths(config, results(what_is_secret=10))
     (file,) = (cache_folder / "lengths").iterdir()
     assert b"secret" not in file.read_bytes()
 
@@ -240,7 +230,7 @@ def test_a_second_run_asks_the_longest_earlier_and_gives_the_same_answers(
     cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not cache_folder.exists()
-    monkeypatch.setattr(answer_lengths, "NOT_KEPT", ())
+    monkeypatch.setattr(order, "NOT_KEPT", ())
     config = compose(["benchmark=arithmetic", "engine=fake", "limit=12", "batch_size=2", "report=false"])
     runs = [tmp_path / "first", tmp_path / "second"]
     for folder in runs:

@@ -11,8 +11,8 @@ from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.errors import ConfigError, DataError, ModelError
 from llmbench.records import Sample
 from llmbench.run import prompts, selection
-from llmbench.run.examples import ExamplePicker
 from llmbench.run.prompts import Asked, PromptWriter
+from llmbench.run.selection import ExamplePicker
 from tests.helpers.settings import compose
 
 SAMPLES = [

@@ -17,8 +17,7 @@ from llmbench.report.run_entry import RunEntry
 from llmbench.report.run_page import report
 from llmbench.results.reader import load_run
 from llmbench.run import pipeline, selection
-from llmbench.run.beginning import Beginning
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.run.request_plan import RequestPlan
 from llmbench.run.samples import SampleSet
 from tests.helpers.engines import FakeEngines

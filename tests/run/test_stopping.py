@@ -19,8 +19,7 @@ from llmbench.results.reader import load_run, read_journal
 from llmbench.results.stopping import Reason, StopEntry
 from llmbench.results.summary import BenchmarkSummary, Summary
 from llmbench.run import pipeline
-from llmbench.run.beginning import Beginning
-from llmbench.run.options import RunOptions
+from llmbench.run.options import Beginning, RunOptions
 from llmbench.run.regrade import regrade_run
 from llmbench.run.request_plan import RequestPlan
 from tests.helpers.engines import FakeEngines

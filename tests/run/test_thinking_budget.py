@@ -185,10 +185,10 @@ def test_a_character_on_both_sides_of_the_budget_stays_whole(cut: int, stop: str
     said = whole.encode() + (stop or "").encode()
     pieces = [piece(said[:cut]), piece(said[cut:], stop)]
     asked_for = prompts.Asked("b", Sample("1", {}, "4"), "2 + 2?", (1, 2))
-    assert elicitation.written(asked_for, pieces, [""], ByteTokenizer()).text == whole
+    assert elicitation.written(asked_for, pieces, [""], ByteTokenizer()) == whole
     three = [*pieces, piece(b" 7")]
     behind = elicitation.written(asked_for, three, ["", "\nAnswer:"], ByteTokenizer())
-    assert behind.text == f"{whole}{stop or ''}\nAnswer: 7"
+    assert behind == f"{whole}{stop or ''}\nAnswer: 7"
 
 
 @pytest.mark.parametrize("mode", ["cut", "answer"])
