@@ -9,12 +9,12 @@ words of its own for the same three verdicts.
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from llmbench.benchmarks.base import check_options
 from llmbench.benchmarks.dataset import Row, text_of
+from llmbench.benchmarks.generic.base import OwnColumns
 from llmbench.benchmarks.generic.judged import JudgedAnswer
 from llmbench.benchmarks.rubric import Rubric
 from llmbench.records import Outcome, Result, Sample
@@ -31,22 +31,19 @@ RUBRIC = Rubric(
 )
 
 
-class SimpleQA(JudgedAnswer):
+class SimpleQA(OwnColumns, JudgedAnswer):
     """Questions about facts, judged with three verdicts."""
 
+    name = "simpleqa"
     columns = ("problem", "answer")
     question_field = "problem"
     subject_fields = ("subject",)
     rubric = RUBRIC
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by their place in the data set."""
-        check_options("simpleqa", options, {})
-        return [
-            Sample(str(index), {**row, "subject": _topic(row)}, text_of(row, "answer", index))
-            for index, row in enumerate(rows)
-            if text_of(row, "problem", index)
-        ]
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by its place in the data set."""
+        text_of(row, "problem", index)
+        return Sample(str(index), {**row, "subject": _topic(row)}, text_of(row, "answer", index))
 
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
         """The paper's figures: the shares of the three verdicts, accuracy of what was attempted, and the F-score, the harmonic mean of the two.
