@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmbench.benchmarks.rows import Loaded, Row, parse_json
 from llmbench.config.schema import BenchmarkConfig
@@ -19,7 +18,9 @@ def read_hub(name: str, config: BenchmarkConfig) -> Loaded:
     Raises:
         DataError: It is gated, out of reach, or cannot be read.
     """
-    datasets = datasets_library()
+    import datasets
+
+    datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(
             config.hub_id, config.hub_config, split=config.split, revision=config.revision
@@ -81,14 +82,6 @@ def read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) -> 
         found = re.search(r"/snapshots/([0-9a-f]{40})/", path)
         commit = found.group(1) if found else None
     return Loaded(rows, commit, digest.hexdigest(), size)
-
-
-def datasets_library() -> Any:  # noqa: ANN401 - a module without types
-    """Imports the `datasets` library, without its progress bars."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    return datasets
 
 
 def _not_found(name: str, config: BenchmarkConfig, message: str) -> str:

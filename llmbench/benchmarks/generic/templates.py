@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.benchmarks.rows import EXACT, Rows, read_text
+from llmbench.benchmarks.rows import EXACT, SHOWN, Rows, names, read_text
 from llmbench.errors import ConfigError, shortened
 from llmbench.system.text import nearest
 
@@ -18,8 +18,6 @@ PIECE = re.compile(
 No command of LaTeX is an escape: their names begin with a small letter behind the n or t, but for the five that are excluded.
 """
 ESCAPES = {"n": "\n", "t": "\t"}
-MOST_NAMES, SHOWN = 20, 40
-"""Columns that a sentence names, and characters of a cell that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +174,7 @@ def no_column(name: str, columns: Collection[str], source: str) -> str:
     """Returns a sentence that a column does not exist, with the nearest that do."""
     known = list(columns)
     near = nearest(name, known)
-    shown = [column[:SHOWN] for column in near or known[:MOST_NAMES]]
-    more = ["…"] if not near and len(known) > MOST_NAMES else []
-    hint = f"did you mean {' or '.join(shown)}?" if near else f"there are {', '.join(shown + more)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {names(known)}."
     return f"{source} has no column {name!r}; {hint}"
 
 
