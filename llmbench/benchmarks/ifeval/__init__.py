@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from llmbench.answers import strip_thinking
-from llmbench.benchmarks.base import Benchmark, check_options, unique
+from llmbench.benchmarks.base import Benchmark, check_options
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.benchmarks.ifeval.checks import AT_LEAST, CHECKS, LESS_THAN, loose_variants
 from llmbench.errors import DataError
@@ -48,11 +48,11 @@ class IFEval(Benchmark):
         """Samples named by `key`.
 
         Raises:
-            DataError: A row has an instruction that there is not, or one without what it asks for; or two have the same key.
+            DataError: A row has an instruction that there is not, or one without what it asks for.
             ConfigError: An option is given; there are none.
         """
         check_options("ifeval", options, {})
-        return unique([_sample(row, index) for index, row in enumerate(rows)], "ifeval")
+        return [_sample(row, index) for index, row in enumerate(rows)]
 
     def question(self, sample: Sample) -> str:
         """The prompt as it stands."""
