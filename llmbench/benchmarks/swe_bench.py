@@ -151,7 +151,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
     text = row.get("text")
     if not text:
         text = prompt.compose(text_of(row, "problem_statement", index), files)
-    derived = {"text": text, "files": files or None, **tests, "repository": _clone(row, options, name)}
+    derived = {"text": text, "files": files or None, **tests, "repository": _clone(row, options)}
     return Sample(name, {**row, **derived}, str(row.get("patch") or ""))
 
 
@@ -163,19 +163,15 @@ def _ids(value: object) -> list[str]:
     return found
 
 
-def _clone(row: Row, options: Mapping[str, Any], name: str) -> str | None:
-    """The local clone of a row's repository: `repos_dir/OWNER__NAME`, `repos_dir/OWNER/NAME` or `repos_dir/NAME`."""
+def _clone(row: Row, options: Mapping[str, Any]) -> str | None:
+    """The local clone of a row's repository, `repos_dir/OWNER__NAME`."""
     folder, repository = options.get("repos_dir"), str(row.get("repo") or "")
-    if folder is None or not repository:
+    if folder is None or "/" not in repository:
         return None
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ConfigError(
             f"benchmarks.NAME.options.repos_dir={folder} is not a folder; it must hold clones such as {repository}."
         )
-    if ".." in repository.split("/"):
-        raise DataError(f"swe_bench: the repo {repository!r} of {name} is not an OWNER/NAME; fix the row.")
-    for candidate in (repository.replace("/", "__"), repository, repository.rpartition("/")[2]):
-        if (root / candidate).is_dir():
-            return str((root / candidate).resolve())
-    return None
+    clone = root / repository.replace("/", "__")
+    return str(clone.resolve()) if clone.is_dir() else None
