@@ -169,11 +169,11 @@ def _checked(check: Check, fields: Mapping[str, Any], candidate: Candidate) -> J
             last = candidate.call(told["call"])
             if candidate.cpu_s > fields["cpu_s"]:
                 why = f"more than {fields['cpu_s']:g} s of CPU time"
-                return Judged(ProgramVerdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
+                return Judged(ProgramVerdict.TIME_LIMIT, why)
             status = "done" if last.status is Status.DONE else "ended"
             told = checker.ask({"status": status, "value": last.encoded}, limit_s)
     if told.get("status") == "done":
-        return Judged(ProgramVerdict.PASSED, cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict.PASSED)
     if told.get("status") == "ended":
-        return Judged(ProgramVerdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
-    return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict(last.status.value), last.why)
+    return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))))

@@ -40,11 +40,10 @@ class ProgramVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, why, and what it took."""
+    """A verdict and why."""
 
     verdict: ProgramVerdict
     why: str = ""
-    cpu_s: float = 0.0
 
     def score(self, code: str) -> Score:
         """As a score: all tests or nothing."""
@@ -132,18 +131,16 @@ def _may_bind(node: ast.AST, name: str) -> bool:
 
 def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
     """Runs the tests in order, until one is not passed."""
-    cpu_s = 0.0
     for number, test in enumerate(tests, 1):
         ran = box.run(Program(code, header, test.given, call, test.arguments or ()))
-        cpu_s += ran.cpu_s or 0.0
         if ran.status is Status.DONE and _right(ran, test, call):
             continue
         verdict = (
             ProgramVerdict.WRONG_ANSWER if ran.status is Status.DONE else ProgramVerdict(ran.status.value)
         )
         why = _instead(ran, test, call) if verdict is ProgramVerdict.WRONG_ANSWER else ran.why
-        return Judged(verdict, f"test {number} of {len(tests)}: {why}", cpu_s)
-    return Judged(ProgramVerdict.PASSED, cpu_s=cpu_s)
+        return Judged(verdict, f"test {number} of {len(tests)}: {why}")
+    return Judged(ProgramVerdict.PASSED)
 
 
 def _right(ran: Ran, test: Test, call: str | None) -> bool:
