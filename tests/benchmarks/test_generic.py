@@ -316,15 +316,6 @@ def test_a_mark_before_all_gold_answers_is_pointed_out() -> None:
     assert refused(NumberAnswer(), rows_of({"q": "?", "a": "#### two"}), **NAMED).endswith("fix the row.")
 
 
-def test_gold_answers_of_mathematics_that_are_words_are_counted() -> None:
-    golds = ["5 cm", r"\text{east}", "$x^2 + xy$", "[0, 1)", "Because it is so.", "no idea"]
-    benchmark = MathAnswer()
-    samples = loaded(benchmark, rows_of(*({"q": str(n), "a": gold} for n, gold in enumerate(golds))), **NAMED)
-    *_, note = benchmark.data_notes(samples)
-    assert note.startswith("2 gold answers in words, such as that of question 5:")
-    assert not any("gold answers" in note for note in benchmark.data_notes(samples[:4]))
-
-
 def test_places_are_those_of_the_file(tmp_path: Path) -> None:
     csv = parse_csv(b'q,a\n"two\nlines",1\n\nlast,x\n')
     assert [csv.number(index) for index in range(2)] == [2, 5]

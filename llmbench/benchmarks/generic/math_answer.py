@@ -8,9 +8,6 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import Tolerance, math_close, math_equal
-from llmbench.answers.equivalence.latex import clean
-from llmbench.answers.equivalence.units import split_unit
-from llmbench.answers.expressions import is_expression
 from llmbench.answers.statements import is_balanced
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
 from llmbench.benchmarks.generic.templates import Gold, cell, no_column, plain, short
@@ -83,18 +80,13 @@ class MathAnswer(GenericBenchmark):
         return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, with its tolerances, and how many gold answers are words, which may be a wrong column's."""
+        """How the data was understood, with its tolerances."""
         notes = super().data_notes(samples)
         allowed = [sample.fields[TOLERANCE] for sample in samples if sample.fields.get(TOLERANCE)]
         if notes and allowed:
             kinds = list(dict.fromkeys(allowed))
             shown = ", ".join(kinds[:SHOWN]) + ", …" * (len(kinds) > SHOWN)
             notes.append(f"Numbers may be off in {count(len(allowed), 'question')}, by {shown}.")
-        worded = [sample.id for sample in samples if _is_worded(sample.target)] if notes else []
-        if worded:
-            notes.append(
-                f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
-            )
         return notes
 
 
@@ -154,9 +146,3 @@ def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -
             index, f"the tolerance {short(text)} is not a number such as 0.01 or 1%; fix the row."
         )
     return text
-
-
-def _is_worded(gold: str) -> bool:
-    plain = clean(gold)
-    words = re.search(r"(?<![\\A-Za-z])[A-Za-z]{3}", plain)
-    return bool(words) and not (is_expression(plain) or is_expression(split_unit(plain)[0] or plain))
