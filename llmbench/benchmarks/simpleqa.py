@@ -15,7 +15,7 @@ from typing import Any
 
 from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.generic.base import OwnColumns
-from llmbench.benchmarks.generic.judged import JudgedAnswer
+from llmbench.benchmarks.generic.texts import JudgedAnswer
 from llmbench.benchmarks.rubric import Rubric
 from llmbench.records import Outcome, Result, Sample
 

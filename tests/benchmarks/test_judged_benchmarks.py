@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from llmbench.benchmarks import hub
-from llmbench.benchmarks.calibration import calibration_error
-from llmbench.benchmarks.hle import HLE
+from llmbench.benchmarks.hle import HLE, calibration_error
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import DataError, OnlyErrorsError, StoppedError
 from llmbench.records import Judgement, Outcome, Request
