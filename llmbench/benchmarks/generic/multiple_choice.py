@@ -46,11 +46,11 @@ class MultipleChoice(GenericBenchmark):
             right = list(map(str, option)).index(gold.column)
             return [self._shuffled(rows, i, each.texts, right, seed) for i, each in enumerate(found)]
         golds = [gold.of(rows, index) for index in range(len(rows))]
-        answered = right_choices(rows, found, golds, count_from)
-        read_as = f"{self.grading}; the gold answers are {answered.read_as}"
+        places, how = right_choices(rows, found, golds, count_from)
+        read_as = f"{self.grading}; the gold answers are {how}"
         return [
             (LETTERS[place], {"choices": list(each.texts), MAPPED: read_as})
-            for place, each in zip(answered.places, found, strict=True)
+            for place, each in zip(places, found, strict=True)
         ]
 
     def _shuffled(
