@@ -68,7 +68,10 @@ def read_rows(
         )
         source, split = config.data_files, None
     elif config.hub_id is None:
-        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
+        raise DataError(
+            f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set; "
+            "for data of your own type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT."
+        )
     else:
         rows, revision, fingerprint, size = _read_hub(name, config, files, configs)
         source, split = str(config.hub_id), config.split

@@ -98,7 +98,7 @@ def test_a_right_choice_in_a_column_of_its_own_is_not_always_the_first() -> None
 
 
 AMBIGUOUS = [
-    ([{"c": FOUR, "a": 1}, {"c": FOUR, "a": 2}], "nothing says whether the first choice is 0 or 1"),
+    ([{"c": FOUR, "a": 1}, {"c": FOUR, "a": 2}], "may be numbers of choices counted from 0 or numbers of choices counted from 1"),
     ([{"c": ["2", "1"], "a": "1"}], "may be the texts of choices or numbers"),
     ([{"c": ["B", "A"], "a": "A"}], "may be letters or the texts of choices"),
 ]
@@ -204,7 +204,7 @@ OPTIONS = [
     ({"question": "qestion"}, "question=qestion: mine.parquet has no column 'qestion'; did you mean question?"),
     ({"question": "{qestion}!"}, "has no column 'qestion'; did you mean question?"),
     ({"question": "zzz"}, "there are question, answer, level"),
-    ({"question": "{question"}, "has a single {"),
+    ({"question": "{question"}, "has a single brace"),
     ({"answer": "{question} {answer}"}, "names 2 columns"),
     ({"answer": "levle"}, "did you mean level?"),
     ({"subject": "levels"}, "subject=levels: mine.parquet has no column 'levels'; did you mean level?"),

@@ -25,11 +25,6 @@ WORKED = "worked_answer"
 """Likewise: the cell with the worked answer, None where there is none."""
 COLUMNS = {"subject": "subject", "worked": WORKED}
 """Options that are a column's name, and the field that has its cell."""
-WITHOUT = {
-    "subject": "subject=null groups by nothing.",
-    "worked": "worked=null shows gold answers alone in worked examples.",
-}
-"""What to type where the data has no such column."""
 LABEL = re.compile(r"\AA(?:nswer)?:\s*")
 """Before a worked answer: the prompt says by itself who answers."""
 
@@ -63,7 +58,7 @@ class GenericBenchmark(Benchmark):
         for option in COLUMNS:
             if option in given and given[option] not in columns:
                 raise ConfigError(
-                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)} {WITHOUT[option]}"
+                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)} Or type {option}=null."
                 )
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
@@ -104,18 +99,6 @@ class GenericBenchmark(Benchmark):
 
     kind_of_gold: str = "an answer"
     """What a gold answer is, for messages."""
-
-    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row] | None:
-        """There is none; this is asked where no data is named.
-
-        Raises:
-            ConfigError: Says how data is named, where options map some.
-        """
-        if "question" in options:
-            raise ConfigError(
-                "There is no data to ask: type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT, or in a YAML of your own data_files or hub_id."
-            )
-        return None
 
     def target(self, gold: str) -> str | None:
         """Returns a cell's gold answer as it is compared, or None where it is none. By default the cell as it is."""

@@ -1,6 +1,7 @@
 """What the options of a generic benchmark say of columns: a column's name, a template of several, or where in a cell a text stands."""
 
 import re
+import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
@@ -9,11 +10,8 @@ from llmbench.benchmarks.rows import EXACT, SHOWN, Rows, names, read_text
 from llmbench.errors import ConfigError, shortened
 from llmbench.system.text import nearest
 
-PIECE = re.compile(
-    r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|(?P<latex>\\\\)|\\(?P<escaped>[nt])(?![a-z]|Rightarrow|Left(?:right)?arrow|V[dD]ash)|[{}]",
-    re.ASCII,
-)
-"""What is not a template's own text: doubled braces, a column in braces, LaTeX's line break, an escape, a brace alone.
+ESCAPE = re.compile(r"(\\\\)|\\([nt])(?![a-z]|Rightarrow|Left(?:right)?arrow|V[dD]ash)")
+"""LaTeX's line break, which stays, and an escape.
 
 No command of LaTeX is an escape: their names begin with a small letter behind the n or t, but for the five that are excluded.
 """
@@ -64,26 +62,18 @@ class Template:
 
 
 def _pieces(option: str, text: str) -> list[tuple[str, bool]]:
-    pieces, plain, begin = list[tuple[str, bool]](), "", 0
-    for match in PIECE.finditer(text):
-        plain += text[begin : match.start()]
-        begin = match.end()
-        if match["column"] is not None:
+    escaped = ESCAPE.sub(lambda match: match[1] or ESCAPES[match[2]], text)
+    pieces = list[tuple[str, bool]]()
+    try:
+        for plain, column, more, _ in string.Formatter().parse(escaped):
             pieces += [(plain, False)] if plain else []
-            pieces.append((match["column"], True))
-            plain = ""
-        elif match["escaped"]:
-            plain += ESCAPES[match["escaped"]]
-        elif match["latex"]:
-            plain += match["latex"]
-        elif len(match[0]) == 1:
-            raise ConfigError(
-                f"{option}={text} has a single {match[0]}; write a column as {{name}}, and a brace of the text's own doubled, as {match[0] * 2}."
-            )
-        else:
-            plain += match[0][0]
-    plain += text[begin:]
-    return pieces + ([(plain, False)] if plain else [])
+            if column is not None:
+                pieces.append((f"{column}:{more}" if more else column, True))
+    except ValueError as error:
+        raise ConfigError(
+            f"{option}={text} has a single brace; write a column as {{name}}, and a brace of the text's own doubled, as {{{{."
+        ) from error
+    return pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +122,11 @@ class Gold:
                     )
                 found = tail if split is str.rpartition else head
         if not found.strip():
-            raise rows.wrong(index, f"{self.column!r} holds no gold answer {self.around()}; fix the row.")
+            raise rows.wrong(
+                index,
+                f"{self.column!r} holds no gold answer beside {self.before or self.after!r}; fix the row.",
+            )
         return found.strip()
-
-    def around(self) -> str:
-        """Returns where in the cell the answer is looked for, in words."""
-        words = [f"behind {self.before!r}"] * bool(self.before) + [f"before {self.after!r}"] * bool(
-            self.after
-        )
-        return " and ".join(words)
 
 
 def cell(rows: Rows, index: int, column: str) -> str:
