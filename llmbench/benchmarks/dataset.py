@@ -13,7 +13,7 @@ from pathlib import Path
 from llmbench.benchmarks.hub import read_hub, read_hub_configs, read_hub_files
 from llmbench.benchmarks.rows import PARSERS, Loaded, Row, Rows, check_text, names, text_of, written
 from llmbench.config.schema import BenchmarkConfig
-from llmbench.errors import DataError
+from llmbench.errors import DataError, first_line
 from llmbench.system import files as files_of_user
 
 __all__ = ["DataSource", "Row", "Rows", "check_text", "read_rows", "text_of", "written"]
@@ -108,6 +108,7 @@ def _read_file(name: str, path: Path) -> Loaded:
     try:
         rows = parse(content)
     except Exception as error:  # of pyarrow, about this file: their kinds are many
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise DataError(f"{name}: {path} cannot be read as {path.suffix[1:]}: {reason}; {hint}.") from error
+        raise DataError(
+            f"{name}: {path} cannot be read as {path.suffix[1:]}: {first_line(error)}; {hint}."
+        ) from error
     return Loaded(rows, None, hashlib.sha256(content).hexdigest(), len(content))

@@ -46,9 +46,7 @@ class HLE(JudgedAnswer):
     columns = ("id", "question", "answer", "image")
     subject_fields = ("subject",)
     rubric = RUBRIC
-
-    def __init__(self) -> None:
-        self._with_image = 0
+    _with_image = 0
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples of the rows without an image, under their own ids.
