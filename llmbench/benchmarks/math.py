@@ -7,14 +7,12 @@ A row: {"problem": "Convert the point $(0,3)$ in rectangular …", "answer": "\l
 Protocol: zero-shot, the answer in a box; equal if math-verify finds it mathematically the same.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.benchmarks.generic.base import OwnColumns
-from llmbench.benchmarks.generic.math_answer import MathAnswer, check_balanced
-from llmbench.benchmarks.rows import Rows
+from llmbench.benchmarks.generic.math_answer import MathAnswer, unbalanced
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
@@ -27,18 +25,6 @@ class MATH(OwnColumns, MathAnswer):
     question_field = "problem"
     subject_fields = ("subject", "type")  # as the larger data set calls it
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by `unique_id`, or by their place where rows have none.
-
-        Raises:
-            DataError: A row has neither `answer` nor a box in its `solution`, or a gold answer whose braces do not balance.
-        """
-        samples = super().load(rows, options, seed)
-        for index, (row, sample) in enumerate(zip(rows, samples, strict=True)):
-            column = "solution" if row.get("answer") is None else "answer"
-            check_balanced(sample.target, Rows.of(rows).place(index), column)
-        return samples
-
     def sample(self, row: Row, index: int) -> Sample:
         """Named by `unique_id`, or by its place where it has none."""
         check_text(row, "problem", index)
@@ -47,6 +33,8 @@ class MATH(OwnColumns, MathAnswer):
         gold = text_of(row, "answer", index) if is_given else answers.math_answer(solution)
         if gold is None:
             raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")
+        if wrong := unbalanced(gold, "answer" if is_given else "solution"):
+            raise DataError(f"math: row {index}: {wrong}")
         return Sample(text_of(row, "unique_id", index) if "unique_id" in row else str(index), row, gold)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:

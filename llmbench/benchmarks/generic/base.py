@@ -151,13 +151,9 @@ class GenericBenchmark(Benchmark):
         groups = set(map(self.subject, samples)) - {None}
         if groups:
             notes.append(f"They have {count(len(groups), 'subject')}.")
-        again = {text: n for text, n in Counter(map(self.question, samples)).items() if n > 1}
+        again = sum(n > 1 for n in Counter(map(self.question, samples)).values())
         if again:
-            first = [sample.id for sample in samples if self.question(sample) == next(iter(again))]
-            notes.append(
-                f"{len(again)} {'question stands' if len(again) == 1 else 'questions stand'} there more than once, such as "
-                f"{' and '.join(first[:2])}; each is asked as often."
-            )
+            notes.append(f"What stands there more than once is asked as often: {count(again, 'question')}.")
         return notes
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,17 +12,14 @@ from llmbench.answers.statements import is_balanced
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
 from llmbench.benchmarks.generic.templates import Gold, cell, no_column, plain, short
 from llmbench.benchmarks.rows import Rows
-from llmbench.errors import ConfigError, RowError
+from llmbench.errors import ConfigError
 from llmbench.records import Sample
-from llmbench.system.number_format import count
 
 TOLERANCE = "tolerance"
 """The option, and the field of samples whose answers have one."""
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _TEXTS = re.compile(rf"\s*\[\s*{_TEXT}(?:\s*,\s*{_TEXT})*\s*,?\s*\]\s*", re.DOTALL)
 """A list of quoted texts; `[1, 2]` is an interval."""
-SHOWN = 4
-"""Tolerances that a note names."""
 
 
 class MathAnswer(GenericBenchmark):
@@ -46,7 +43,8 @@ class MathAnswer(GenericBenchmark):
         rows = _with_lists(rows, column)
         found = super().answers(rows, options, columns, seed)
         for index, (gold, _) in enumerate(found):
-            check_balanced(gold, rows.place(index), column)
+            if wrong := unbalanced(gold, column):
+                raise rows.wrong(index, wrong)
         allowed = options.get(TOLERANCE)
         if allowed is None:
             return found
@@ -79,16 +77,6 @@ class MathAnswer(GenericBenchmark):
         allowed = sample.fields.get(TOLERANCE) if MAPPED in sample.fields else None
         return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
-    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, with its tolerances."""
-        notes = super().data_notes(samples)
-        allowed = [sample.fields[TOLERANCE] for sample in samples if sample.fields.get(TOLERANCE)]
-        if notes and allowed:
-            kinds = list(dict.fromkeys(allowed))
-            shown = ", ".join(kinds[:SHOWN]) + ", …" * (len(kinds) > SHOWN)
-            notes.append(f"Numbers may be off in {count(len(allowed), 'question')}, by {shown}.")
-        return notes
-
 
 def _with_lists(rows: Rows, column: str) -> Rows:
     """Returns the rows with the lists of texts that this column holds as text, which is how a CSV file has them."""
@@ -112,22 +100,11 @@ def _listed(value: object) -> object:
     return texts
 
 
-def check_balanced(gold: str, place: str, column: str) -> None:
-    r"""Refuses a gold answer that no right answer would equal, since a part of it is missing.
-
-    Args:
-        gold: The gold answer.
-        place: Where its row stands.
-        column: Where in the row it was read from.
-
-    Raises:
-        RowError: Its braces, or `\left` and `\right`, do not balance.
-    """
-    if not is_balanced(gold):
-        raise RowError(
-            place,
-            f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row.",
-        )
+def unbalanced(gold: str, column: str) -> str | None:
+    r"""Says that no right answer would equal this column's gold answer: its braces, or `\left` and `\right`, do not balance."""
+    if is_balanced(gold):
+        return None
+    return f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row."
 
 
 def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -> str | None:

@@ -12,7 +12,6 @@ from llmbench.benchmarks.generic.templates import Gold
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError
 from llmbench.records import Sample
-from llmbench.system.number_format import count
 
 ANSWER = "Answer:"
 
@@ -97,17 +96,6 @@ class MultipleChoice(GenericBenchmark):
     def is_equal(self, sample: Sample, answer: str) -> bool:
         """The same letter."""
         return choice_equal(sample.target, answer)
-
-    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, and which choices have no text."""
-        notes = super().data_notes(samples)
-        blank = [sample.id for sample in samples if notes and "" in sample.fields["choices"]]
-        if blank:
-            few = "1 question has" if len(blank) == 1 else f"{count(len(blank), 'question')} have"
-            notes.append(
-                f"{few} a choice without a text, such as {blank[0]}; it is shown as its letter alone."
-            )
-        return notes
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by, and the choices as shown."""
