@@ -10,7 +10,7 @@ from llmbench.system.text import one_line, suggest
 
 
 def import_benchmark(name: str, path: str) -> Benchmark:
-    """Returns the benchmark of a module: of the class that is named, else its object `benchmark`, else one of its class, else its functions as one.
+    """Returns the benchmark of a module: of the class that is named, else of its only one, else its functions as one.
 
     In a process it is the same each time, so that `finish` may use what `load` learned.
 
@@ -53,12 +53,7 @@ def _benchmark_of(module: ModuleType, setting: str, name: str) -> Benchmark:
     found = {key: value for key, value in members.items() if issubclass(value, Benchmark)}
     if name and name not in found:
         raise ConfigError(f"{setting}: {module.__name__} has no benchmark {name!r}{suggest(name, found)}")
-    if name:
-        return _made(setting, found[name])
-    chosen = vars(module).get("benchmark")
-    if isinstance(chosen, Benchmark):
-        return chosen
-    classes = _own(module, found.values())
+    classes = [found[name]] if name else _own(module, found.values())
     if len(classes) > 1:
         names = [each.__name__ for each in classes]
         raise ConfigError(

@@ -103,11 +103,6 @@ def test_of_several_classes_the_one_that_no_other_derives_from_is_the_benchmark(
     assert (type(found).__name__, found.runs_code) == ("Two", True)
 
 
-def test_an_object_called_benchmark_is_the_benchmark(written: Written) -> None:
-    code = "from llmbench.benchmarks.gsm8k import GSM8K\nbenchmark = GSM8K()\n"
-    assert type(import_benchmark("own", written(code))) is GSM8K
-
-
 def test_a_package_may_have_its_class_in_a_module_of_its_own(written: Written) -> None:
     folder = written.folder / "own_package"
     folder.mkdir()
