@@ -120,8 +120,8 @@ ROWS_THAT_DO_NOT_FIT = [
     ({"c": ["red"], "a": "A"}, "row 2: there is 1 choice"),
     ({"c": None, "a": "A"}, "row 2: 'c' holds nothing, which is not a list of choices"),
     ({"c": "red, green", "a": "A"}, "row 2: 'c' holds 'red, green', which is not a list of choices"),
-    ({"c": "[red, green]", "a": "A"}, "row 2: 'c' holds '[red, green]', which is not a list in JSON"),
-    ({"c": ["red", None], "a": "A"}, "row 2: choice 2 under 'c' is not a text"),
+    ({"c": "[red, green]", "a": "A"}, "row 2: 'c' holds '[red, green]', which is not a list of choices"),
+    ({"c": ["red", None], "a": "A"}, "row 2: not all choices are texts: the row has nothing under 'c'"),
     ({"c": ["red"] * 27, "a": "A"}, "row 2: there are 27 choices"),
     ({"c": FOUR, "a": "B", "q": " "}, "row 2: the row has"),
 ]  # fmt: skip
@@ -136,9 +136,7 @@ def test_a_row_that_does_not_fit_is_named(row: Row, hint: str) -> None:
 def test_an_empty_choice_between_others_and_equal_right_ones_are_refused() -> None:
     columns = {"question": "q", "answer": "a", "choices": ["x", "y", "z"]}
     gap = rows_of({"q": "?", "x": "1", "y": None, "z": "3", "a": "A"})
-    assert "row 1: there is nothing under 'y', but there is under 'z'" in refused(
-        MultipleChoice(), gap, **columns
-    )
+    assert "row 1: the row has nothing under 'y'" in refused(MultipleChoice(), gap, **columns)
     equal = rows_of({"q": "?", "x": "one", "y": "one", "z": "three", "a": "one"})
     assert "two of the 3 choices (A to C) are 'one'" in refused(MultipleChoice(), equal, **columns)
 

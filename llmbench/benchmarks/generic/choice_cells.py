@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +63,8 @@ def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Cho
 
 def _in_columns(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     """One text in each column; the last columns may be empty."""
-    filled = [name for name in named if rows[index].get(name) not in (None, "")]
-    if filled != list(named[: len(filled)]):
-        empty = next(name for name in named if name not in filled)
-        what = f"there is nothing under {empty!r}, but there is under {filled[-1]!r}; fix the row."
-        raise rows.wrong(index, what)
-    return Choices(tuple(cell(rows, index, name) for name in filled))
+    filled = [place for place, name in enumerate(named, 1) if rows[index].get(name) not in (None, "")]
+    return Choices(tuple(cell(rows, index, name) for name in named[: max(filled, default=0)]))
 
 
 def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
@@ -75,11 +72,8 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     (column,) = named
     value: Any = rows[index].get(column)
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
+        with suppress(orjson.JSONDecodeError):
             value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            what = f'{column!r} holds {short(value)}, which is not a list in JSON; write ["one", "two"].'
-            raise rows.wrong(index, what) from error
     labels: Sequence[Any] = ()
     if isinstance(value, dict):
         lists = {name: part for name, part in value.items() if isinstance(part, list)}
@@ -92,22 +86,20 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
         raise rows.wrong(
             index,
             f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; write [a,b,c,d] "
-            "for the columns of four choices, or put a list or a mapping in each row.",
+            'for the columns of four choices, or put a list or a mapping in each row, such as ["one", "two"].',
         )
     return Choices(_texts(rows, index, column, value), tuple(map(str, labels)))
 
 
 def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[str, ...]:
     """The texts of a list; an empty one keeps its place, since the gold answers count it."""
-    found = []
-    for number, part in enumerate(parts, 1):
-        try:
-            blank = isinstance(part, str) and not part.strip()
-            found.append("" if blank else read_text(plain(part), column))
-        except ValueError as error:
-            what = f"choice {number} under {column!r} is not a text; fix the row."
-            raise rows.wrong(index, what) from error
-    return tuple(found)
+    try:
+        return tuple(
+            "" if isinstance(part, str) and not part.strip() else read_text(plain(part), column)
+            for part in parts
+        )
+    except ValueError as error:
+        raise rows.wrong(index, f"not all choices are texts: the row {error}") from error
 
 
 def _by_label(choices: Choices, answer: str) -> int | None:
