@@ -28,7 +28,7 @@ class MathAnswer(GenericBenchmark):
     options = (*GenericBenchmark.options, TOLERANCE)
     preload = ("math_verify",)
     grading = "mathematics: what is in the last box, or what is stated, is to be the same value"
-    kind_of_gold = "a formula: its box is not closed, or empty"
+    kind_of_gold = "a formula: its box is not closed, or empty, or it is a list of several"
 
     def answers(
         self, rows: Rows, options: Mapping[str, Any], columns: Collection[str], seed: int
@@ -40,7 +40,6 @@ class MathAnswer(GenericBenchmark):
             RowError: A row's gold answer or tolerance cannot be read, or its braces do not balance.
         """
         column = Gold.read(options.get("answer", "answer"), columns, rows.source).column
-        rows = _with_lists(rows, column)
         found = super().answers(rows, options, columns, seed)
         for index, (gold, _) in enumerate(found):
             if wrong := unbalanced(gold, column):
@@ -54,8 +53,12 @@ class MathAnswer(GenericBenchmark):
         ]
 
     def target(self, gold: str) -> str | None:
-        r"""The cell itself, or of a worked solution what its last `\boxed{}` holds."""
-        return answers.math_answer(gold) if "\\boxed" in gold else gold
+        r"""The cell itself, or the one text of a list, or of a worked solution what its last `\boxed{}` holds."""
+        texts = _listed(gold)
+        if len(texts) != 1:
+            return None
+        (text,) = texts
+        return answers.math_answer(text) if "\\boxed" in text else text.strip() or None
 
     def shown_answer(self, sample: Sample) -> str:
         """The solution, which ends in a box, or the boxed answer alone."""
@@ -78,25 +81,18 @@ class MathAnswer(GenericBenchmark):
         return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
 
-def _with_lists(rows: Rows, column: str) -> Rows:
-    """Returns the rows with the lists of texts that this column holds as text, which is how a CSV file has them."""
-    found = Rows.of([{**row, column: _listed(row.get(column))} for row in rows], rows.source)
-    found.lines = rows.lines
-    return found
-
-
-def _listed(value: object) -> object:
-    r"""Returns the texts of a list that JSON or Python wrote, `["\\frac{1}{2}"]`; its backslashes may be single ones; another value as it is."""
-    if not isinstance(value, str) or not _TEXTS.fullmatch(value):
-        return value
+def _listed(cell: str) -> list[str]:
+    r"""Returns the texts of a list that JSON or Python wrote, `["\\frac{1}{2}"]`, as a CSV file has it; its backslashes may be single ones; another cell as it is."""
+    if not _TEXTS.fullmatch(cell):
+        return [cell]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of `\sqrt`, which is no escape
         try:
-            texts: list[str] = ast.literal_eval(value.strip())
+            texts: list[str] = ast.literal_eval(cell)
             if any(re.search(r"[\a\b\t\v\f\r]", text) for text in texts):  # of `\frac`, which is one
-                texts = ast.literal_eval(value.strip().replace("\\", "\\\\"))
+                texts = ast.literal_eval(cell.replace("\\", "\\\\"))
         except (SyntaxError, ValueError):
-            return value
+            return [cell]
     return texts
 
 
