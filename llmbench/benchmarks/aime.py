@@ -7,8 +7,8 @@ Protocol: zero-shot, the answer in a box; graded as an integer, so "025" and 25 
 
 import re
 
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.base import OwnColumns
 from llmbench.benchmarks.generic.numbers import IntegerAnswer
 from llmbench.errors import DataError
 from llmbench.records import Sample

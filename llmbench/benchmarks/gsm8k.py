@@ -9,8 +9,8 @@ Protocol: zero-shot unless `fewshot` is set; the stated number, else the last nu
 import re
 from typing import Any
 
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.base import OwnColumns
 from llmbench.benchmarks.generic.numbers import NumberAnswer, number
 from llmbench.errors import DataError
 from llmbench.records import Sample

@@ -10,8 +10,8 @@ Protocol: zero-shot, the answer in a box; equal if math-verify finds it mathemat
 from typing import Any
 
 from llmbench import answers
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.base import OwnColumns
 from llmbench.benchmarks.generic.math_answer import MathAnswer, unbalanced
 from llmbench.errors import DataError
 from llmbench.records import Sample

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.generic.base import OwnColumns
 from llmbench.benchmarks.generic.texts import JudgedAnswer
 from llmbench.benchmarks.rubric import Rubric
 from llmbench.records import Outcome, Result, Sample

@@ -1,13 +1,11 @@
 """What the generic benchmarks have in common: rows become samples as their options say."""
 
 import re
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from llmbench.benchmarks.base import Benchmark, check_options
+from llmbench.benchmarks.base import Benchmark
 from llmbench.benchmarks.generic.templates import Gold, Template, joined, no_column, short
 from llmbench.benchmarks.rows import Row, Rows
 from llmbench.errors import ConfigError
@@ -157,40 +155,10 @@ class GenericBenchmark(Benchmark):
         return notes
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options that are set; refuses those that there are not."""
+        """Returns the options that are set; refuses those that there are not, but for a null: one YAML may serve several classes."""
         for name in options:
-            if name not in self.options and (options[name] is not None or name not in ALL_OPTIONS):
+            if name not in self.options and options[name] is not None:
                 raise ConfigError(
                     f"{name}={options[name]} is refused: {type(self).__name__} has no such option{suggest(name, self.options)}"
                 )
         return {name: value for name, value in options.items() if value is not None}
-
-
-class OwnColumns(GenericBenchmark):
-    """A benchmark whose data always has the same columns, so that no options map them.
-
-    Attributes:
-        name: The benchmark's own, for messages.
-        checks: The options that there are, and what their values may be.
-    """
-
-    name: str
-    checks: Mapping[str, Callable[[Any], bool]] = MappingProxyType({})
-
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """A sample of each row.
-
-        Raises:
-            ConfigError: An option is refused.
-            DataError: A row does not fit.
-        """
-        check_options(self.name, options, self.checks)
-        return [self.sample(row, index) for index, row in enumerate(rows)]
-
-    @abstractmethod
-    def sample(self, row: Row, index: int) -> Sample:
-        """Returns the sample of a row, counted from 0."""
-
-
-ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "worked", "tolerance")
-"""Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""

@@ -8,7 +8,6 @@ from llmbench import answers
 from llmbench.answers.free_text import same_text, whole_text
 from llmbench.benchmarks.generic.base import GenericBenchmark
 from llmbench.benchmarks.rubric import CORRECT_OR_NOT, Rubric
-from llmbench.errors import ConfigError
 from llmbench.records import Sample
 
 SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]"
@@ -95,14 +94,6 @@ class RegexMatch(_Anywhere):
         except re.error:
             return None
         return gold
-
-    def shown_answer(self, sample: Sample) -> str:
-        """There is none.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError("A regular expression is no answer to show; set fewshot=0.")
 
     def found(self, target: str, text: str) -> str | None:
         """The line that the expression matches in, or the lines; `^` and `$` are the ends of a line.

@@ -48,11 +48,6 @@ class File:
     name: str
     lines: tuple[str, ...]
 
-    @property
-    def is_readme(self) -> bool:
-        """Whether it explains rather than computes."""
-        return self.name.rpartition("/")[2].lower().startswith("readme")
-
     def text(self, lines: int) -> str:
         """The first `lines` lines between their marks; nothing where none of them is kept."""
         left_out = len(self.lines) - lines
@@ -86,7 +81,8 @@ class Prompt:
     def _lines_of_each(self, lines: int) -> list[int]:
         """How many lines each file keeps of so many: READMEs come last, otherwise the order is the prompt's."""
         kept = [0] * len(self.files)
-        for place in sorted(range(len(self.files)), key=lambda place: self.files[place].is_readme):
+        are_readmes = [file.name.rpartition("/")[2].lower().startswith("readme") for file in self.files]
+        for place in sorted(range(len(self.files)), key=lambda place: are_readmes[place]):
             kept[place] = min(lines, len(self.files[place].lines))
             lines -= kept[place]
         return kept
