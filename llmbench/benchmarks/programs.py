@@ -22,7 +22,6 @@ SHOWN_CHARACTERS = 120
 JOURNAL_CHARACTERS = 1 << 20
 """Tests up to this size are kept in the journal, so that answers can be graded again."""
 NOT_KEPT = "the journal does not hold this problem's tests, which are too large for it"
-GROUPS = ("difficulty", "month")
 
 
 class ProgramVerdict(StrEnum):
@@ -87,7 +86,7 @@ class ProgramBenchmark(Benchmark):
         """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
         verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
         counts = {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
-        groups = {field: accuracy_by(field, results) for field in GROUPS}
+        groups = {field: accuracy_by(field, results) for field in ("difficulty", "month")}
         return {"verdicts": counts} | {field: found for field, found in groups.items() if found}
 
 
