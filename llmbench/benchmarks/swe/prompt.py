@@ -9,7 +9,6 @@ all of its lines is named no more. Only when no code is left is the issue cut, a
 """
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -126,7 +125,7 @@ def fit(text: str, fits: Callable[[str], bool]) -> tuple[str, dict[str, Any] | N
 
     Args:
         text: A whole prompt.
-        fits: Whether a prompt is short enough. Asked about log2(lines) times.
+        fits: Whether a prompt is short enough. Asked about 2·log2(lines) times, small prompts first, since it counts tokens.
 
     Returns:
         The text as it is where even an empty issue does not fit, or where it has no parts: refusing it is another's task.
@@ -146,8 +145,18 @@ def fit(text: str, fits: Callable[[str], bool]) -> tuple[str, dict[str, Any] | N
 
 
 def _most(limit: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` that holds, where 0 does and larger ones hold less."""
-    return bisect_left(range(limit), True, key=lambda number: not holds(number + 1))  # noqa: FBT003 - what is sought
+    """The largest number up to `limit` that holds, where 0 does and larger ones hold less; small ones are tried first.
+
+    A file's last line may make a prompt shorter, since its mark goes, so that plain bisection finds other numbers.
+    """
+    low, step = 0, 1
+    while low + step <= limit and holds(low + step):
+        low, step = low + step, step * 2
+    high = min(limit + 1, low + step)  # does not hold, or is out of reach
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def files_of(row: Mapping[str, Any]) -> dict[str, str]:
