@@ -64,11 +64,7 @@ class HLE(JudgedAnswer):
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How many questions were left out."""
         left = count(self._with_image, "question")
-        return (
-            [f"{left} with an image {'is' if self._with_image == 1 else 'are'} left out."]
-            if self._with_image
-            else []
-        )
+        return [f"With an image, and therefore left out: {left}."] if self._with_image else []
 
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
         """How far stated confidence and verdicts agree: see `calibration_error`; over the answers that have a verdict.

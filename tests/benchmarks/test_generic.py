@@ -117,12 +117,12 @@ def test_an_answer_that_may_mean_two_choices_is_refused(rows: list[Row], hint: s
 ROWS_THAT_DO_NOT_FIT = [
     ({"c": FOUR, "a": "E"}, "row 2: the answer 'E' is none of the 4 choices (A to D), by letter, number or text; in other rows the answers are letters"),
     ({"c": FOUR, "a": None}, "row 2: the row has nothing under 'a'"),
-    ({"c": ["red"], "a": "A"}, "row 2: there is 1 choice"),
+    ({"c": ["red"], "a": "A"}, "row 2: a question has 2 to 26 choices, and not 1;"),
     ({"c": None, "a": "A"}, "row 2: 'c' holds nothing, which is not a list of choices"),
     ({"c": "red, green", "a": "A"}, "row 2: 'c' holds 'red, green', which is not a list of choices"),
     ({"c": "[red, green]", "a": "A"}, "row 2: 'c' holds '[red, green]', which is not a list of choices"),
     ({"c": ["red", None], "a": "A"}, "row 2: not all choices are texts: the row has nothing under 'c'"),
-    ({"c": ["red"] * 27, "a": "A"}, "row 2: there are 27 choices"),
+    ({"c": ["red"] * 27, "a": "A"}, "row 2: a question has 2 to 26 choices, and not 27;"),
     ({"c": FOUR, "a": "B", "q": " "}, "row 2: the row has"),
 ]  # fmt: skip
 

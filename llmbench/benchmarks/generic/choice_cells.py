@@ -12,7 +12,6 @@ import orjson
 from llmbench.benchmarks.generic.templates import cell, no_column, plain, short
 from llmbench.benchmarks.rows import Rows, read_text
 from llmbench.errors import ConfigError
-from llmbench.system.number_format import count
 
 LETTERS = string.ascii_uppercase
 """The names of choices, in their order."""
@@ -52,12 +51,10 @@ def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Cho
     read = _in_columns if isinstance(option, list | tuple) else _in_one
     found = [read(rows, index, named) for index in range(len(rows))]
     for index, choices in enumerate(found):
-        if not FEWEST <= len(choices.texts) <= len(LETTERS):
-            there = count(len(choices.texts), "choice")
-            is_are = "is" if len(choices.texts) == 1 else "are"
-            raise rows.wrong(
-                index, f"there {is_are} {there}; a question has {FEWEST} to {len(LETTERS)}; fix the row."
-            )
+        number = len(choices.texts)
+        if not FEWEST <= number <= len(LETTERS):
+            what = f"a question has {FEWEST} to {len(LETTERS)} choices, and not {number}; fix the row."
+            raise rows.wrong(index, what)
     return found
 
 
