@@ -85,15 +85,11 @@ class HumanEval(ProgramBenchmark):
         texts = {column: str(row[column]) for column in TEXTS if text_of(row, column, index)}
         fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
         name = text_of(row, "task_id", index)
-        self.check_asserts(name, texts["test"])
+        self._check_asserts(name, texts["test"])
         return Sample(name, fields, str(row.get("canonical_solution") or ""))
 
-    def check_asserts(self, name: str, test: str) -> None:
-        """Refuses the test of a task that any program would pass.
-
-        Raises:
-            DataError: It asserts nothing.
-        """
+    def _check_asserts(self, name: str, test: str) -> None:
+        """Refuses the test of a task that any program would pass."""
         if not asserts(test):
             raise DataError(
                 f"{self.name}: the test of task {name}, {shortened(test.strip(), SHOWN)!r}, is no assertion; fix the row."

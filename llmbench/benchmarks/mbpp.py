@@ -92,7 +92,7 @@ class MBPP(HumanEval):
                 f"{self.name}: the tests of task {name} cannot be read: {error}; fix the row."
             ) from error
         test = self.test(row, test, index)
-        self.check_asserts(name, test)
+        self._check_asserts(name, test)
         fields = {
             "task": text_of(row, task, index), "tests": tests, "setup": setup, "test": test,
             "entry_point": names[0], "prompt": "", "cpu_s": float(options.get("cpu_s", self.cpu_s)),
