@@ -46,15 +46,11 @@ def names() -> list[str]:
 
 @cache
 def _settings(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((config_folder() / "benchmark" / f"{name}.yaml").read_text())
-    if "defaults" in found:  # what it takes over from another
-        for other in found["defaults"]:
-            if isinstance(other, str) and other in names():
-                found = {
-                    **_settings(other),
-                    **{key: value for key, value in found.items() if key != "defaults"},
-                }
-    return found
+    base, own = (
+        yaml.safe_load((config_folder() / path).read_text())
+        for path in ("benchmark_base.yaml", f"benchmark/{name}.yaml")
+    )
+    return {**base, **own, "profiles": {**base["profiles"], **own["profiles"]}}
 
 
 def index() -> str:

@@ -6,33 +6,27 @@ Protocol: zero-shot, the answer in a box; graded as an integer, so "025" and 25 
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.benchmarks.generic.numbers import IntegerAnswer
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 
-class AIME(IntegerAnswer):
+class AIME(OwnColumns, IntegerAnswer):
     """Problems whose answer is an integer from 0 to 999."""
 
+    name = "aime"
     columns = ("problem", "answer")
     question_field = "problem"
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by the rows' own ids."""
-        check_options("aime", options, {})
-        return [_sample(row, index) for index, row in enumerate(rows)]
-
-
-def _sample(row: Row, index: int) -> Sample:
-    check_text(row, "problem", index)
-    answer = text_of(row, "answer", index)
-    if not re.fullmatch(r"0*[0-9]{1,3}", answer):
-        raise DataError(
-            f"aime: the answer of row {index}, {answer!r}, is not an integer from 0 to 999; fix the row."
-        )
-    return Sample(text_of(row, "id", index) if "id" in row else str(index), row, answer)
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by the row's own id."""
+        check_text(row, "problem", index)
+        answer = text_of(row, "answer", index)
+        if not re.fullmatch(r"0*[0-9]{1,3}", answer):
+            raise DataError(
+                f"aime: the answer of row {index}, {answer!r}, is not an integer from 0 to 999; fix the row."
+            )
+        return Sample(text_of(row, "id", index) if "id" in row else str(index), row, answer)

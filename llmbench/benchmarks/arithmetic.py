@@ -8,15 +8,15 @@ Options: `levels`, and `per_level`, how many questions of each are made.
 import operator
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
 
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.numbers import number
+from llmbench.benchmarks.dataset import Row
 from llmbench.benchmarks.gsm8k import GSM8K
-from llmbench.errors import ConfigError, DataError
+from llmbench.errors import ConfigError
 from llmbench.records import Sample
 from llmbench.system.text import suggest
 
@@ -43,7 +43,12 @@ IN_STORIES = range(2, 13)
 class Arithmetic(GSM8K):
     """Generated questions, asked and graded as GSM8K's are."""
 
+    name = "arithmetic"
     columns = ("question", "answer", "level")
+    checks: Mapping[str, Callable[[Any], bool]] = {
+        "levels": lambda v: isinstance(v, Sequence) and bool(v),
+        "per_level": lambda v: isinstance(v, int) and v > 0,
+    }
 
     def generate(self, options: Mapping[str, Any], seed: int) -> list[Row]:
         """Rows of every chosen level, mixed; the same for the same options and seed.
@@ -51,14 +56,7 @@ class Arithmetic(GSM8K):
         Raises:
             ConfigError: A level does not exist, or has fewer different questions than `per_level` asks for.
         """
-        check_options(
-            "arithmetic",
-            options,
-            {
-                "levels": lambda v: isinstance(v, Sequence) and bool(v),
-                "per_level": lambda v: isinstance(v, int) and v > 0,
-            },
-        )
+        check_options(self.name, options, self.checks)
         levels = list(dict.fromkeys(options.get("levels", LEVELS)))
         per_level = int(options.get("per_level", 40))
         generator = random.Random(f"arithmetic:{seed}")
@@ -80,13 +78,10 @@ class Arithmetic(GSM8K):
         generator.shuffle(rows)
         return rows
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by level and place.
-
-        Raises:
-            DataError: A row has no question, or no number as its answer.
-        """
-        return [_sample(row, index) for index, row in enumerate(rows)]
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by level and place."""
+        named = super().sample(row, index)
+        return replace(named, id=f"{row.get('level', 'own')}-{index:03d}")
 
     def worked_example(self, sample: Sample) -> str:
         """The bare number, as a sentence."""
@@ -112,14 +107,3 @@ LEVELS: dict[str, Callable[[], list[Question]]] = {
     for digits, numbers in DIGITS.items()
     for name, (sign, compute) in OPERATIONS.items()
 } | {"word": _words}
-
-
-def _sample(row: Row, index: int) -> Sample:
-    check_text(row, "question", index)
-    answer = text_of(row, "answer", index)
-    gold = number(answer)
-    if gold is None:
-        raise DataError(
-            f"arithmetic: the answer of row {index}, {answer[:40]!r}, is not a number; fix the row."
-        )
-    return Sample(f"{row.get('level', 'own')}-{index:03d}", row, gold)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from llmbench.benchmarks.dataset import Row
@@ -152,6 +152,32 @@ class Benchmark(ABC):
     def module(self) -> ModuleType:
         """The Python module that the benchmark is written in."""
         return sys.modules[type(self).__module__]
+
+
+class OwnColumns(Benchmark):
+    """A benchmark whose data always has the same columns, so that no options map them.
+
+    Attributes:
+        name: The benchmark's own, for messages.
+        checks: The options that there are, and what their values may be.
+    """
+
+    name: str
+    checks: Mapping[str, Callable[[Any], bool]] = MappingProxyType({})
+
+    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
+        """A sample of each row.
+
+        Raises:
+            ConfigError: An option is refused.
+            DataError: A row does not fit.
+        """
+        check_options(self.name, options, self.checks)
+        return [self.sample(row, index) for index, row in enumerate(rows)]
+
+    @abstractmethod
+    def sample(self, row: Row, index: int) -> Sample:
+        """Returns the sample of a row, counted from 0."""
 
 
 def score(benchmark: Benchmark, sample: Sample, text: str, finish_reason: FinishReason) -> Score:

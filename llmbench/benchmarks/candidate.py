@@ -51,10 +51,6 @@ class Calls:
     header: str = ""
     ahead: Sequence[str] = ()
 
-    def program(self) -> Program:
-        """Only loads it."""
-        return Program(self.code, self.header, as_main=False)
-
 
 class Candidate:
     """A program whose function is called: with what it took so far."""

@@ -4,27 +4,19 @@ Only what is needed to name and verify the data later is kept beside the rows: w
 resolved to, a fingerprint, and how long reading took.
 """
 
-import glob
 import hashlib
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from llmbench.benchmarks.hub import datasets_library, innermost, read_hub, read_hub_configs, read_hub_files
-from llmbench.benchmarks.rows import PARSERS, Loaded, Row, Rows, check_text, text_of, written
+from llmbench.benchmarks.hub import read_hub, read_hub_configs, read_hub_files
+from llmbench.benchmarks.rows import PARSERS, Loaded, Row, Rows, check_text, names, text_of, written
 from llmbench.config.schema import BenchmarkConfig
-from llmbench.errors import DataError
+from llmbench.errors import DataError, first_line
 from llmbench.system import files as files_of_user
 
 __all__ = ["DataSource", "Row", "Rows", "check_text", "read_rows", "text_of", "written"]
-
-MOST_NAMES, SHOWN = 20, 40
-"""Names of columns that a sentence tells, and characters of each."""
-BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,10 @@ def read_rows(
         )
         source, split = config.data_files, None
     elif config.hub_id is None:
-        raise DataError(f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set.")
+        raise DataError(
+            f"{name}: neither benchmarks.{name}.hub_id nor benchmarks.{name}.data_files is set; "
+            "for data of your own type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT."
+        )
     else:
         rows, revision, fingerprint, size = _read_hub(name, config, files, configs)
         source, split = str(config.hub_id), config.split
@@ -87,7 +82,7 @@ def read_rows(
     missing = [column for column in columns if column not in rows[0]]
     if missing:
         raise DataError(
-            f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {_names(rows[0])}. "
+            f"{name}: {source} has no column {', '.join(map(repr, missing))}; it has {names(rows[0])}. "
             f"Fields must be named {', '.join(columns)}."
         )
     seconds = time.monotonic() - begun
@@ -101,64 +96,19 @@ def _read_hub(name: str, config: BenchmarkConfig, files: Sequence[str], configs:
     return read_hub_configs(name, config, configs) if configs else read_hub(name, config)
 
 
-def _names(row: Row) -> str:
-    """Names of columns in a sentence: whoever made the file chose them."""
-    shown = [repr(name[:SHOWN])[1:-1] for name in list(row)[:MOST_NAMES]]
-    return ", ".join(shown + (["…"] if len(row) > MOST_NAMES else []))
-
-
 def _read_file(name: str, path: Path) -> Loaded:
     hint = f"check benchmarks.{name}.data_files"
-    if not path.exists():
-        raise DataError(f"{name}: there is no file {path}; {hint}.")
-    if path.is_dir():
-        raise DataError(f"{name}: {path} is not a file; {hint}.")
-    builder = BUILDERS.get(path.suffix.lower())
-    if builder is None:
-        raise DataError(f"{name}: {path} is none of {', '.join(BUILDERS)}; {hint}.")
+    parse = PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise DataError(f"{name}: {path} is none of {', '.join(PARSERS)}; {hint}.")
     try:
         content = files_of_user.read(path)
     except OSError as error:
         raise DataError(f"{name}: {path} cannot be read ({error.strerror}); {hint}.") from error
-    if not content.strip():
-        raise DataError(f"{name}: {path} is empty; {hint}.")
-    digest = hashlib.sha256(content).hexdigest()
-    if builder in PARSERS:
-        try:
-            return Loaded(PARSERS[builder](content), None, digest, len(content))
-        except ValueError as error:
-            raise DataError(f"{name}: {path} cannot be read as {builder}: {error}; {hint}.") from error
-    datasets = datasets_library()
     try:
-        loaded = datasets.load_dataset(builder, data_files=glob.escape(str(path)), split="train")
-        rows = [_plain(row) for row in _with_short_numbers(loaded)]
-    except Exception as error:  # of the library and of pyarrow, about this file: their kinds are many
-        cause = innermost(error)
-        raise DataError(f"{name}: {path} cannot be read as {builder}: {cause}; {hint}.") from error
-    return Loaded(rows, None, digest, len(content))
-
-
-def _with_short_numbers(loaded: Any) -> Iterator[Row]:  # noqa: ANN401 - of `datasets`
-    """The rows of a table, with numbers of less than double precision as the shortest that read the same: 0.1, not 0.10000000149011612."""
-    import numpy as np
-
-    types = {name: getattr(feature, "dtype", "") for name, feature in loaded.features.items()}
-    narrow = {name: np.dtype(kind).type for name, kind in types.items() if kind in ("float16", "float32")}
-    for row in loaded:
-        short = {name: float(str(kind(row[name]))) for name, kind in narrow.items() if row[name] is not None}
-        yield {**row, **short}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
-    """A value of a table as JSON has it, but for dates; what is not a number is none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, bytes):
-        return value.decode(errors="surrogateescape")
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+        rows = parse(content)
+    except Exception as error:  # of pyarrow, about this file: their kinds are many
+        raise DataError(
+            f"{name}: {path} cannot be read as {path.suffix[1:]}: {first_line(error)}; {hint}."
+        ) from error
+    return Loaded(rows, None, hashlib.sha256(content).hexdigest(), len(content))

@@ -58,14 +58,9 @@ def _sample(row: Row, index: int, seed: int) -> Sample:
 
 def _shuffled(row: Row, index: int) -> Sample:
     shown, answer = row["choices"], text_of(row, "answer", index)
-    if (
-        not isinstance(shown, list)
-        or not 1 < len(shown) <= len(LETTERS)
-        or not all(isinstance(c, str) for c in shown)
-    ):
+    are_texts = isinstance(shown, list) and all(isinstance(choice, str) for choice in shown)
+    if not are_texts or len(shown) > len(LETTERS) or answer not in LETTERS[: len(shown)]:
         raise DataError(
-            f"gpqa: the choices of row {index} are not a list of texts, four at most; fix the row."
+            f"gpqa: row {index} has no list of up to four texts under 'choices' with the letter of one under 'answer'; fix the row."
         )
-    if answer not in LETTERS[: len(shown)]:
-        raise DataError(f"gpqa: the answer of row {index} is the letter of none of its choices; fix the row.")
     return Sample(str(row.get("Record ID") or index), row, answer)

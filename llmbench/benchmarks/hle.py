@@ -7,14 +7,15 @@ the same question. The confidence is the last one that the text states, 100 wher
 point and without a percent sign, are shares.
 """
 
+import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench.benchmarks.base import check_options
-from llmbench.benchmarks.calibration import calibration_error
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.generic.judged import JudgedAnswer
+from llmbench.benchmarks.generic.texts import JudgedAnswer
 from llmbench.benchmarks.rubric import Rubric
 from llmbench.errors import DataError
 from llmbench.records import Outcome, Result, Sample
@@ -35,6 +36,8 @@ CONFIDENCE = re.compile(
 )
 """A number behind the word, and behind the range that a model may repeat: "Confidence (0-100%): 85%"."""
 CERTAIN = 100
+BIN = 100
+"""Answers in a bin, as in the code of Humanity's Last Exam (hle_eval/run_judge_results.py), which has it from https://github.com/hendrycks/outlier-exposure."""
 
 
 class HLE(JudgedAnswer):
@@ -43,9 +46,7 @@ class HLE(JudgedAnswer):
     columns = ("id", "question", "answer", "image")
     subject_fields = ("subject",)
     rubric = RUBRIC
-
-    def __init__(self) -> None:
-        self._with_image = 0
+    _with_image = 0
 
     def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
         """Samples of the rows without an image, under their own ids.
@@ -63,14 +64,10 @@ class HLE(JudgedAnswer):
     def data_notes(self, samples: Sequence[Sample]) -> list[str]:
         """How many questions were left out."""
         left = count(self._with_image, "question")
-        return (
-            [f"{left} with an image {'is' if self._with_image == 1 else 'are'} left out."]
-            if self._with_image
-            else []
-        )
+        return [f"With an image, and therefore left out: {left}."] if self._with_image else []
 
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
-        """How far stated confidence and verdicts agree: see `benchmarks.calibration`; over the answers that have a verdict.
+        """How far stated confidence and verdicts agree: see `calibration_error`; over the answers that have a verdict.
 
         `calibration_error` is as published, which leaves the most confident bin out, `calibration_error_all_bins` has it; `confidence_not_stated` are
         answers that count as certain.
@@ -105,3 +102,35 @@ def _confidence(text: str) -> float | None:
     number, value = found[-1]["number"], float(found[-1]["number"])
     is_share = "." in number and value <= 1 and not found[-1]["percent"]
     return value * 100 if is_share else value
+
+
+def calibration_error(pairs: Sequence[tuple[float, float]], *, all_bins: bool = False) -> float | None:
+    """Returns the root of the mean squared difference between confidence and accuracy over bins of answers of like confidence.
+
+    The answers are sorted by confidence and cut into bins of a hundred, the last of which takes the rest. The published code leaves the last bin, which is
+    the most confident one, out of the sum, though its answers count in the weights; with one bin nothing is left then.
+
+    Args:
+        pairs: Confidence and value of each answer, both from 0 to 1.
+        all_bins: Take the last bin too; where there are fewer than a hundred answers, they are one bin.
+
+    Returns:
+        The error from 0 to 1; None where there are too few answers.
+
+    >>> calibration_error([(1.0, 0.0)] * 50 + [(1.0, 1.0)] * 50, all_bins=True)
+    0.5
+    >>> calibration_error([(0.6, 0.0)] * 100 + [(1.0, 0.0)] * 100)
+    0.4242640687119285
+    """
+    ordered = sorted(pairs, key=lambda pair: pair[0])
+    bins = max(1, len(ordered) // BIN)
+    edges = [*range(0, bins * BIN, BIN), len(ordered)]
+    counted = bins if all_bins else bins - 1
+    if not ordered or not counted:
+        return None
+    total = 0.0
+    for begin, end in list(itertools.pairwise(edges))[:counted]:
+        part = ordered[begin:end]
+        confidence, right = (math.fsum(column) / len(part) for column in zip(*part, strict=True))
+        total += len(part) / len(ordered) * (confidence - right) ** 2
+    return math.sqrt(total)

@@ -5,11 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmbench.benchmarks.rows import Loaded, Row, parse_json
 from llmbench.config.schema import BenchmarkConfig
-from llmbench.errors import DataError
+from llmbench.errors import DataError, first_line
 from llmbench.system.files import cache_trouble
 
 
@@ -19,7 +18,9 @@ def read_hub(name: str, config: BenchmarkConfig) -> Loaded:
     Raises:
         DataError: It is gated, out of reach, or cannot be read.
     """
-    datasets = datasets_library()
+    import datasets
+
+    datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(
             config.hub_id, config.hub_config, split=config.split, revision=config.revision
@@ -31,7 +32,10 @@ def read_hub(name: str, config: BenchmarkConfig) -> Loaded:
     except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
         if "ouldn't find cache" in str(error) or "offline" in str(error).lower():
             raise DataError(_unreachable(name, config)) from error
-        raise DataError(f"{name}: {config.hub_id} cannot be read: {innermost(error)}.") from error
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise DataError(f"{name}: {config.hub_id} cannot be read: {first_line(cause)}.") from error
     pictures = [column for column, kind in loaded.features.items() if isinstance(kind, datasets.Image)]
     loaded = loaded.remove_columns(pictures)  # no benchmark shows one, and reading them takes memory
     info = loaded.info
@@ -83,14 +87,6 @@ def read_hub_files(name: str, config: BenchmarkConfig, files: Sequence[str]) -> 
     return Loaded(rows, commit, digest.hexdigest(), size)
 
 
-def datasets_library() -> Any:  # noqa: ANN401 - a module without types
-    """Imports the `datasets` library, without its progress bars."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    return datasets
-
-
 def _not_found(name: str, config: BenchmarkConfig, message: str) -> str:
     local = f"or give a local copy with benchmarks.{name}.data_files=PATH"
     if "gated" in message.lower() or config.sealed:
@@ -108,11 +104,3 @@ def _unreachable(name: str, config: BenchmarkConfig) -> str:
         f"{name}: the hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {config.hub_id} is not in the local "
         f"cache; give a local copy with benchmarks.{name}.data_files=PATH."
     )
-
-
-def innermost(error: BaseException) -> str:
-    """Returns the first line of the error that caused this one."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

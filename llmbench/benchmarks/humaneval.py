@@ -14,6 +14,7 @@ an object of a class of its own equals nothing, whatever the class says, but can
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from llmbench import sandbox
@@ -25,12 +26,9 @@ from llmbench.benchmarks.dataset import Row, text_of
 from llmbench.benchmarks.programs import Judged, ProgramBenchmark, ProgramVerdict
 from llmbench.errors import DataError, shortened
 from llmbench.records import Sample
-from llmbench.sandbox import Limits, Ran, SandboxBox, Status
+from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status
 from llmbench.sandbox.container import BrokenBoxError, printable
 
-CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "cpu_s": programs.are_seconds,
-}
 ASK = "Complete this Python function. Answer with one code block that holds the whole function and everything it needs."
 SHOWN = 40
 """Characters of a test that a sentence shows."""
@@ -61,12 +59,14 @@ class HumanEval(ProgramBenchmark):
 
     Attributes:
         name: The benchmark's own, for messages.
+        checks: The options that there are, and what their values may be.
         cpu_s: Seconds of CPU time for all calls, where options say nothing else.
         stored: What the journal keeps of a sample; `test`, which may be megabytes, up to `programs.JOURNAL_CHARACTERS`.
     """
 
     columns: tuple[str, ...] = ("task_id", "prompt", "entry_point", "test")
     name = "humaneval"
+    checks: Mapping[str, Callable[[Any], bool]] = MappingProxyType({"cpu_s": programs.are_seconds})
     cpu_s = 3.0
     stored: tuple[str, ...] = ("prompt", "entry_point", "test", "cpu_s")
 
@@ -74,27 +74,22 @@ class HumanEval(ProgramBenchmark):
         """Samples named by `task_id`.
 
         Raises:
-            DataError: A row lacks a field, or its test asserts nothing.
+            DataError: A row lacks a field, or its test asserts nothing or cannot be read.
             ConfigError: An option is refused.
         """
-        check_options(self.name, options, CHECKS)
-        found = []
-        for index, row in enumerate(rows):
-            for column in TEXTS:
-                text_of(row, column, index)
-            texts = {column: str(row[column]) for column in TEXTS}
-            fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
-            name = text_of(row, "task_id", index)
-            self.check_asserts(name, texts["test"])
-            found.append(Sample(name, fields, str(row.get("canonical_solution") or "")))
-        return found
+        check_options(self.name, options, self.checks)
+        return [self.sample(row, index, options) for index, row in enumerate(rows)]
 
-    def check_asserts(self, name: str, test: str) -> None:
-        """Refuses the test of a task that any program would pass.
+    def sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
+        """Returns the sample of a row."""
+        texts = {column: str(row[column]) for column in TEXTS if text_of(row, column, index)}
+        fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
+        name = text_of(row, "task_id", index)
+        self._check_asserts(name, texts["test"])
+        return Sample(name, fields, str(row.get("canonical_solution") or ""))
 
-        Raises:
-            DataError: It asserts nothing.
-        """
+    def _check_asserts(self, name: str, test: str) -> None:
+        """Refuses the test of a task that any program would pass."""
         if not asserts(test):
             raise DataError(
                 f"{self.name}: the test of task {name}, {shortened(test.strip(), SHOWN)!r}, is no assertion; fix the row."
@@ -132,7 +127,7 @@ class HumanEval(ProgramBenchmark):
             return Judged(ProgramVerdict.RUNTIME_ERROR, lack)
         calls, limits = self.calls(sample, code), Limits(cpu_s=fields["cpu_s"], idle_s=fields["cpu_s"])
         with sandbox.preload(limits) as box:
-            loaded = box.run(calls.program())
+            loaded = box.run(Program(code, calls.header, as_main=False))
             if loaded.status is not Status.DONE:
                 return Judged(ProgramVerdict(loaded.status.value), loaded.why)
             candidate, check = Candidate(box, calls, loaded.cpu_s or 0.0), self.check(sample)
@@ -169,11 +164,11 @@ def _checked(check: Check, fields: Mapping[str, Any], candidate: Candidate) -> J
             last = candidate.call(told["call"])
             if candidate.cpu_s > fields["cpu_s"]:
                 why = f"more than {fields['cpu_s']:g} s of CPU time"
-                return Judged(ProgramVerdict.TIME_LIMIT, why, cpu_s=candidate.cpu_s)
+                return Judged(ProgramVerdict.TIME_LIMIT, why)
             status = "done" if last.status is Status.DONE else "ended"
             told = checker.ask({"status": status, "value": last.encoded}, limit_s)
     if told.get("status") == "done":
-        return Judged(ProgramVerdict.PASSED, cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict.PASSED)
     if told.get("status") == "ended":
-        return Judged(ProgramVerdict(last.status.value), last.why, cpu_s=candidate.cpu_s)
-    return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))), cpu_s=candidate.cpu_s)
+        return Judged(ProgramVerdict(last.status.value), last.why)
+    return Judged(ProgramVerdict.WRONG_ANSWER, printable(str(told.get("why", ""))))

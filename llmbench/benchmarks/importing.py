@@ -1,16 +1,16 @@
 """From the name of a module to the benchmark in it."""
 
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 from llmbench.benchmarks.base import Benchmark
-from llmbench.benchmarks.module_benchmark import ModuleBenchmark
 from llmbench.errors import ConfigError
 from llmbench.system.text import one_line, suggest
 
 
 def import_benchmark(name: str, path: str) -> Benchmark:
-    """Returns the benchmark of a module: of the class that is named, else its object `benchmark`, else one of its class, else its functions as one.
+    """Returns the benchmark of a module: of the class that is named, else of its only one, else its functions as one.
 
     In a process it is the same each time, so that `finish` may use what `load` learned.
 
@@ -35,9 +35,7 @@ def import_benchmark(name: str, path: str) -> Benchmark:
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ConfigError(f"{setting} cannot be imported: {one_line(error)}; fix the module.") from error
     if _made_of.get(path, (None, None))[0] is not module:
-        made = _benchmark_of(module, setting, path.partition(":")[2])
-        _check_attributes(made, setting)
-        _made_of[path] = module, made
+        _made_of[path] = module, _benchmark_of(module, setting, path.partition(":")[2])
     return _made_of[path][1]
 
 
@@ -51,12 +49,11 @@ def module_of(path: str) -> str:
 
 
 def _benchmark_of(module: ModuleType, setting: str, name: str) -> Benchmark:
-    if name:
-        return _made(setting, _named(module, setting, name))
-    chosen = vars(module).get("benchmark")
-    if isinstance(chosen, Benchmark):
-        return chosen
-    classes = _classes(module)
+    members = {key: value for key, value in vars(module).items() if isinstance(value, type)}
+    found = {key: value for key, value in members.items() if issubclass(value, Benchmark)}
+    if name and name not in found:
+        raise ConfigError(f"{setting}: {module.__name__} has no benchmark {name!r}{suggest(name, found)}")
+    classes = [found[name]] if name else _own(module, found.values())
     if len(classes) > 1:
         names = [each.__name__ for each in classes]
         raise ConfigError(
@@ -64,32 +61,18 @@ def _benchmark_of(module: ModuleType, setting: str, name: str) -> Benchmark:
         )
     if classes:
         return _made(setting, classes[0])
-    if not ModuleBenchmark.takes(module):
+    if not all(callable(getattr(module, name, None)) for name in ("extract", "equal")):
         raise ConfigError(
             f"{setting} is not a benchmark: it has no extract and equal, and no class derived from "
             f"{Benchmark.__module__}.{Benchmark.__name__}."
         )
-    return ModuleBenchmark(module)
+    return ModuleBenchmark(module)  # type: ignore[abstract]
 
 
-def _named(module: ModuleType, setting: str, name: str) -> type[Benchmark]:
-    known = {key: value for key, value in vars(module).items() if isinstance(value, type)}
-    found = {key: value for key, value in known.items() if issubclass(value, Benchmark)}
-    if name not in found:
-        raise ConfigError(f"{setting}: {module.__name__} has no benchmark {name!r}{suggest(name, found)}")
-    return found[name]
-
-
-def _classes(module: ModuleType) -> list[type[Benchmark]]:
-    """Returns the benchmarks that the module or its package defines, but not those that others of them derive from."""
-    found = [
-        value
-        for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type))
-        if issubclass(value, Benchmark) and f"{value.__module__}.".startswith(f"{module.__name__}.")
-    ]
-    return [
-        each for each in found if not any(other is not each and issubclass(other, each) for other in found)
-    ]
+def _own(module: ModuleType, classes: Iterable[type[Benchmark]]) -> list[type[Benchmark]]:
+    """Returns those that the module or its package defines, but not those that others of them derive from."""
+    own = [each for each in dict.fromkeys(classes) if f"{each.__module__}.".startswith(f"{module.__name__}.")]
+    return [each for each in own if not any(other is not each and issubclass(other, each) for other in own)]
 
 
 def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
@@ -105,21 +88,42 @@ def _made(setting: str, kind: type[Benchmark]) -> Benchmark:
         ) from error
 
 
-def _check_attributes(benchmark: Benchmark, setting: str) -> None:
-    """Refuses attributes of another type than the class `Benchmark` has."""
-    limit = benchmark.grading_limit_s
-    is_limit = isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0
-    checks = {
-        "columns": (_are_names(benchmark.columns), 'a tuple of names, such as ("question", "answer")'),
-        "preload": (_are_names(benchmark.preload), 'a tuple of names, such as ("sympy",)'),
-        "grading_limit_s": (is_limit, "a number of seconds, such as 20.0"),
-    }
-    for name, (is_right, kind) in checks.items():
-        if not is_right:
-            raise ConfigError(
-                f"{setting}: {type(benchmark).__name__}.{name} is {getattr(benchmark, name)!r}, which is not {kind}; fix the module."
-            )
+MEMBERS = (
+    ("columns", "COLUMNS"),
+    ("preload", "PRELOAD"),
+    ("grading_limit_s", "LIMIT_S"),
+    ("runs_code", "SANDBOXED"),
+    ("load", "load"),
+    ("question", "render"),
+    ("worked_example", "worked"),
+    ("worked_example", "few_shot_example"),
+    ("extract", "extract"),
+    ("is_equal", "equal"),
+    ("grade", "judge"),
+    ("stored_fields", "stored"),
+    ("generate", "generate"),
+    ("hub_files", "files"),
+    ("shorten", "fit"),
+    ("details", "details"),
+    ("finish", "finish"),
+)
+"""What `Benchmark` calls a module's functions and constants."""
 
 
-def _are_names(value: object) -> bool:
-    return isinstance(value, tuple | list | set | frozenset) and all(isinstance(name, str) for name in value)
+class ModuleBenchmark(Benchmark):
+    """A module of functions, as all benchmarks were before `Benchmark` was a class; to grade, `extract` and `equal` are enough."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        for name, own in MEMBERS:
+            if hasattr(module, own):
+                setattr(self, name, getattr(module, own))
+        self.scored_later = hasattr(module, "finish")
+
+    @property
+    def module(self) -> ModuleType:
+        """The module."""
+        return self._module
+
+
+ModuleBenchmark.__abstractmethods__ = frozenset()  # the module has them

@@ -7,54 +7,37 @@ A row: {"problem": "Convert the point $(0,3)$ in rectangular …", "answer": "\l
 Protocol: zero-shot, the answer in a box; equal if math-verify finds it mathematically the same.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmbench import answers
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
-from llmbench.benchmarks.generic.math_answer import MathAnswer, check_balanced
-from llmbench.benchmarks.rows import Rows
+from llmbench.benchmarks.generic.math_answer import MathAnswer, unbalanced
 from llmbench.errors import DataError
 from llmbench.records import Sample
 
 
-class MATH(MathAnswer):
+class MATH(OwnColumns, MathAnswer):
     """Problems whose answer is a formula or a number."""
 
+    name = "math"
     columns = ("problem",)
     question_field = "problem"
     subject_fields = ("subject", "type")  # as the larger data set calls it
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by `unique_id`, or by their place where rows have none.
-
-        Raises:
-            DataError: A row has neither `answer` nor a box in its `solution`, or a gold answer whose braces do not balance.
-        """
-        check_options("math", options, {})
-        samples = [_sample(row, index) for index, row in enumerate(rows)]
-        for index, (row, sample) in enumerate(zip(rows, samples, strict=True)):
-            column = "solution" if row.get("answer") is None else "answer"
-            check_balanced(sample.target, Rows.of(rows).place(index), column)
-        return samples
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by `unique_id`, or by its place where it has none."""
+        check_text(row, "problem", index)
+        is_given = row.get("answer") is not None
+        solution = str(row.get("solution") or "")
+        gold = text_of(row, "answer", index) if is_given else answers.math_answer(solution)
+        if gold is None:
+            raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")
+        if wrong := unbalanced(gold, "answer" if is_given else "solution"):
+            raise DataError(f"math: row {index}: {wrong}")
+        return Sample(text_of(row, "unique_id", index) if "unique_id" in row else str(index), row, gold)
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by."""
         level = sample.fields.get("level")
         return super().stored_fields(sample) | ({} if level is None else {"level": level})
-
-
-def _sample(row: Row, index: int) -> Sample:
-    check_text(row, "problem", index)
-    name = text_of(row, "unique_id", index) if "unique_id" in row else str(index)
-    return Sample(name, row, _gold(row, index))
-
-
-def _gold(row: Row, index: int) -> str:
-    if row.get("answer") is not None:
-        return text_of(row, "answer", index)
-    gold = answers.math_answer(str(row.get("solution") or ""))
-    if gold is None:
-        raise DataError(f"math: row {index} has no answer, and its solution has no box to take one from.")
-    return gold

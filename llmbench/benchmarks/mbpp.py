@@ -15,23 +15,19 @@ sandbox.
 import ast
 import builtins
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from llmbench import answers
 from llmbench.answers.function_syntax import binds, parsed
-from llmbench.benchmarks.base import TextPrompt, check_options
+from llmbench.benchmarks.base import TextPrompt
 from llmbench.benchmarks.candidate import Calls, calls_ahead
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.humaneval import CHECKS, SHOWN, Check, HumanEval
+from llmbench.benchmarks.humaneval import SHOWN, Check, HumanEval
 from llmbench.errors import DataError, shortened
 from llmbench.records import Sample
 
-OPTIONS: Mapping[str, Callable[[Any], bool]] = {
-    **CHECKS,
-    "chat": lambda value: isinstance(value, bool),
-    "sizes": lambda value: isinstance(value, Mapping),
-}
 TASK = "You are an expert Python programmer, and here is your task: {task} Your code should pass these tests:\n\n{tests}"
 """The protocol's question."""
 ASK = "Answer with one code block that holds the function and everything it needs."
@@ -64,20 +60,18 @@ class MBPP(HumanEval):
 
     columns: tuple[str, ...] = ("task_id", "code", "test_list")
     name = "mbpp"
+    checks = MappingProxyType(
+        {
+            **HumanEval.checks,
+            "chat": lambda value: isinstance(value, bool),
+            "sizes": lambda value: isinstance(value, Mapping),
+        }
+    )
     stored: tuple[str, ...] = ("prompt", "entry_point", "setup", "test", "cpu_s", "chat")
     text_prompt = TextPrompt("", f"\n{_BEGIN}\n", "", _DONE)
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by `task_id`.
-
-        Raises:
-            DataError: A row lacks a field, or has tests that are no Python, call no function or assert nothing.
-            ConfigError: An option is refused.
-        """
-        check_options(self.name, options, OPTIONS)
-        return [self._sample(row, index, options) for index, row in enumerate(rows)]
-
-    def _sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
+    def sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
+        """Its tests are to be Python, call a function and assert something."""
         task = "text" if row.get("text") is not None else "prompt"
         code, name = text_of(row, "code", index).replace("\r\n", "\n"), text_of(row, "task_id", index)
         parts: list[Any] = [
@@ -98,7 +92,7 @@ class MBPP(HumanEval):
                 f"{self.name}: the tests of task {name} cannot be read: {error}; fix the row."
             ) from error
         test = self.test(row, test, index)
-        self.check_asserts(name, test)
+        self._check_asserts(name, test)
         fields = {
             "task": text_of(row, task, index), "tests": tests, "setup": setup, "test": test,
             "entry_point": names[0], "prompt": "", "cpu_s": float(options.get("cpu_s", self.cpu_s)),

@@ -22,7 +22,6 @@ SHOWN_CHARACTERS = 120
 JOURNAL_CHARACTERS = 1 << 20
 """Tests up to this size are kept in the journal, so that answers can be graded again."""
 NOT_KEPT = "the journal does not hold this problem's tests, which are too large for it"
-GROUPS = ("difficulty", "month")
 
 
 class ProgramVerdict(StrEnum):
@@ -40,11 +39,10 @@ class ProgramVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, why, and what it took."""
+    """A verdict and why."""
 
     verdict: ProgramVerdict
     why: str = ""
-    cpu_s: float = 0.0
 
     def score(self, code: str) -> Score:
         """As a score: all tests or nothing."""
@@ -88,7 +86,7 @@ class ProgramBenchmark(Benchmark):
         """How often there was each verdict, and accuracy by what results are grouped by: {"difficulty": {"easy": {"n", "accuracy"}}}."""
         verdicts = [verdict.value for r in results if (verdict := verdict_of(r.score)) is not None]
         counts = {v.value: verdicts.count(v.value) for v in ProgramVerdict if v.value in verdicts}
-        groups = {field: accuracy_by(field, results) for field in GROUPS}
+        groups = {field: accuracy_by(field, results) for field in ("difficulty", "month")}
         return {"verdicts": counts} | {field: found for field, found in groups.items() if found}
 
 
@@ -132,18 +130,16 @@ def _may_bind(node: ast.AST, name: str) -> bool:
 
 def judge(box: SandboxBox, code: str, header: str, tests: Sequence[Test], call: str | None) -> Judged:
     """Runs the tests in order, until one is not passed."""
-    cpu_s = 0.0
     for number, test in enumerate(tests, 1):
         ran = box.run(Program(code, header, test.given, call, test.arguments or ()))
-        cpu_s += ran.cpu_s or 0.0
         if ran.status is Status.DONE and _right(ran, test, call):
             continue
         verdict = (
             ProgramVerdict.WRONG_ANSWER if ran.status is Status.DONE else ProgramVerdict(ran.status.value)
         )
         why = _instead(ran, test, call) if verdict is ProgramVerdict.WRONG_ANSWER else ran.why
-        return Judged(verdict, f"test {number} of {len(tests)}: {why}", cpu_s)
-    return Judged(ProgramVerdict.PASSED, cpu_s=cpu_s)
+        return Judged(verdict, f"test {number} of {len(tests)}: {why}")
+    return Judged(ProgramVerdict.PASSED)
 
 
 def _right(ran: Ran, test: Test, call: str | None) -> bool:

@@ -3,9 +3,11 @@
 import codecs
 import csv
 import io
+import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 import orjson
@@ -46,6 +48,8 @@ class Rows(list[Row]):
         return found
 
 
+MOST_NAMES, SHOWN = 20, 40
+"""Names of columns that a sentence tells, and characters of each."""
 EXACT = 2.0**53
 """Below this every whole number has a float of its own."""
 
@@ -57,6 +61,12 @@ class Loaded(NamedTuple):
     revision: str | None
     fingerprint: str
     size_bytes: int | None
+
+
+def names(columns: Iterable[str]) -> str:
+    """Returns names of columns as a sentence tells them: whoever made the file chose them."""
+    shown = [repr(name[:SHOWN])[1:-1] for name in columns]
+    return ", ".join(shown[:MOST_NAMES] + ["…"] * (len(shown) > MOST_NAMES))
 
 
 def text_of(row: Row, column: str, index: int) -> str:
@@ -178,5 +188,49 @@ def parse_csv(content: bytes) -> Rows:
     return rows
 
 
-PARSERS: Mapping[str, Callable[[bytes], Rows]] = {"json": parse_json, "csv": parse_csv}
+def parse_parquet(content: bytes) -> Rows:
+    """Rows of a Parquet file.
+
+    Numbers of less than double precision are the shortest that read the same: 0.1, not 0.10000000149011612.
+
+    Raises:
+        Exception: Of pyarrow: it is none.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(pa.BufferReader(content))
+    narrow = {
+        field.name: field.type.to_pandas_dtype()
+        for field in table.schema
+        if pa.types.is_float16(field.type) or pa.types.is_float32(field.type)
+    }
+    rows = Rows()
+    for row in table.to_pylist():
+        short = {name: float(str(kind(row[name]))) for name, kind in narrow.items() if row[name] is not None}
+        rows.append(_plain({**row, **short}))
+    return rows
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
+    """A value of a table as JSON has it, but for dates; what is not a number is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+PARSERS: Mapping[str, Callable[[bytes], Rows]] = {
+    ".jsonl": parse_json,
+    ".json": parse_json,
+    ".csv": parse_csv,
+    ".parquet": parse_parquet,
+}
 """Read without `datasets`, which guesses types: 0.50, None and True are texts in a CSV file, and dates are in JSON."""

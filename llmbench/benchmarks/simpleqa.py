@@ -9,13 +9,13 @@ words of its own for the same three verdicts.
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from llmbench.benchmarks.base import check_options
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, text_of
-from llmbench.benchmarks.generic.judged import JudgedAnswer
+from llmbench.benchmarks.generic.texts import JudgedAnswer
 from llmbench.benchmarks.rubric import Rubric
 from llmbench.records import Outcome, Result, Sample
 
@@ -31,50 +31,42 @@ RUBRIC = Rubric(
 )
 
 
-class SimpleQA(JudgedAnswer):
+class SimpleQA(OwnColumns, JudgedAnswer):
     """Questions about facts, judged with three verdicts."""
 
+    name = "simpleqa"
     columns = ("problem", "answer")
     question_field = "problem"
     subject_fields = ("subject",)
     rubric = RUBRIC
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by their place in the data set."""
-        check_options("simpleqa", options, {})
-        return [
-            Sample(str(index), {**row, "subject": _topic(row)}, text_of(row, "answer", index))
-            for index, row in enumerate(rows)
-            if text_of(row, "problem", index)
-        ]
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by its place in the data set."""
+        text_of(row, "problem", index)
+        return Sample(str(index), {**row, "subject": _topic(row)}, text_of(row, "answer", index))
 
     def details(self, results: Sequence[Result]) -> dict[str, Any] | None:
-        """The paper's figures: the shares of the three verdicts, accuracy of what was attempted, and the F-score, the harmonic mean of the two.
+        """The paper's figures, from 0 to 1: the shares of the three verdicts, accuracy of what was attempted, and the F-score, the harmonic mean of the two.
 
         A text without any answer counts as not attempted; results without a verdict are in none of them.
         """
-        return verdict_shares(results)
-
-
-def verdict_shares(results: Sequence[Result]) -> dict[str, Any] | None:
-    """Returns `correct`, `incorrect`, `not_attempted`, `correct_given_attempted` and `f_score`, each from 0 to 1; None without a verdict."""
-    kinds = {
-        Outcome.CORRECT: "correct",
-        Outcome.WRONG: "incorrect",
-        Outcome.NO_ANSWER: "not_attempted",
-        Outcome.TRUNCATED: "not_attempted",
-    }
-    counts = Counter(kinds[r.score.outcome] for r in results if r.score.outcome in kinds)
-    if not (total := counts.total()):
-        return None
-    shares: dict[str, Any] = {name: counts[name] / total for name in dict.fromkeys(kinds.values())}
-    attempted = counts["correct"] + counts["incorrect"]
-    given = counts["correct"] / attempted if attempted else 0.0
-    both = shares["correct"] + given
-    return shares | {
-        "correct_given_attempted": given,
-        "f_score": 2 * shares["correct"] * given / both if both else 0.0,
-    }
+        kinds = {
+            Outcome.CORRECT: "correct",
+            Outcome.WRONG: "incorrect",
+            Outcome.NO_ANSWER: "not_attempted",
+            Outcome.TRUNCATED: "not_attempted",
+        }
+        counts = Counter(kinds[r.score.outcome] for r in results if r.score.outcome in kinds)
+        if not (total := counts.total()):
+            return None
+        shares: dict[str, Any] = {name: counts[name] / total for name in dict.fromkeys(kinds.values())}
+        attempted = counts["correct"] + counts["incorrect"]
+        given = counts["correct"] / attempted if attempted else 0.0
+        both = shares["correct"] + given
+        return shares | {
+            "correct_given_attempted": given,
+            "f_score": 2 * shares["correct"] * given / both if both else 0.0,
+        }
 
 
 def _topic(row: Row) -> str | None:

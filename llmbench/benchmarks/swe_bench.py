@@ -16,6 +16,7 @@ official harness has spoken. Nothing is called resolved without tests.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,12 @@ class SWEBench(Benchmark):
 
     def shorten(self, sample: Sample, fits: Callable[[Sample], bool]) -> Sample:
         """The sample with a prompt that fits, and under `cut` what was cut of it."""
-        fields = sample.fields
 
-        def with_text(text: str) -> Sample:
-            return Sample(sample.id, {**fields, "text": text}, sample.target)
+        def with_fields(**changed: object) -> Sample:
+            return replace(sample, fields={**sample.fields, **changed})
 
-        text, cut = prompt.fit(str(fields["text"]), lambda shorter: fits(with_text(shorter)))
-        return (
-            sample if cut is None else Sample(sample.id, {**fields, "text": text, "cut": cut}, sample.target)
-        )
+        text, cut = prompt.fit(self.question(sample), lambda shorter: fits(with_fields(text=shorter)))
+        return sample if cut is None else with_fields(text=text, cut=cut)
 
     def worked_example(self, sample: Sample) -> str:
         """The gold patch in its tags."""
@@ -123,13 +121,10 @@ class SWEBench(Benchmark):
             return {}, []
         is_off = options.get("harness") == "off"
         why = "benchmarks.swe_bench.options.harness=off" if is_off else predictions.missing()
-        if why is not None:
-            return {}, [predictions.instead(path, options, why)]
-        report = predictions.evaluate(path, model, options)
+        report = None if why else predictions.evaluate(path, model, options)
         if report is None:
-            return {}, [
-                predictions.instead(path, options, "the official harness left no report; see harness.log")
-            ]
+            why = why or "the official harness left no report; see harness.log"
+            return {}, [predictions.instead(path, options, why)]
         return predictions.with_report(open_ones, report), []
 
 
@@ -151,7 +146,7 @@ def _sample(row: Row, index: int, options: Mapping[str, Any]) -> Sample:
     text = row.get("text")
     if not text:
         text = prompt.compose(text_of(row, "problem_statement", index), files)
-    derived = {"text": text, "files": files or None, **tests, "repository": _clone(row, options, name)}
+    derived = {"text": text, "files": files or None, **tests, "repository": _clone(row, options)}
     return Sample(name, {**row, **derived}, str(row.get("patch") or ""))
 
 
@@ -163,19 +158,15 @@ def _ids(value: object) -> list[str]:
     return found
 
 
-def _clone(row: Row, options: Mapping[str, Any], name: str) -> str | None:
-    """The local clone of a row's repository: `repos_dir/OWNER__NAME`, `repos_dir/OWNER/NAME` or `repos_dir/NAME`."""
+def _clone(row: Row, options: Mapping[str, Any]) -> str | None:
+    """The local clone of a row's repository, `repos_dir/OWNER__NAME`."""
     folder, repository = options.get("repos_dir"), str(row.get("repo") or "")
-    if folder is None or not repository:
+    if folder is None or "/" not in repository:
         return None
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ConfigError(
             f"benchmarks.NAME.options.repos_dir={folder} is not a folder; it must hold clones such as {repository}."
         )
-    if ".." in repository.split("/"):
-        raise DataError(f"swe_bench: the repo {repository!r} of {name} is not an OWNER/NAME; fix the row.")
-    for candidate in (repository.replace("/", "__"), repository, repository.rpartition("/")[2]):
-        if (root / candidate).is_dir():
-            return str((root / candidate).resolve())
-    return None
+    clone = root / repository.replace("/", "__")
+    return str(clone.resolve()) if clone.is_dir() else None

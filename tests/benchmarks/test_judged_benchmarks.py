@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from llmbench.benchmarks import hub
-from llmbench.benchmarks.calibration import calibration_error
-from llmbench.benchmarks.hle import HLE
+from llmbench.benchmarks.hle import HLE, calibration_error
 from llmbench.benchmarks.importing import import_benchmark
 from llmbench.errors import DataError, OnlyErrorsError, StoppedError
 from llmbench.records import Judgement, Outcome, Request
@@ -151,7 +150,7 @@ def test_the_topic_is_optional_in_a_copy_of_simpleqa() -> None:
 def test_the_questions_with_an_image_are_left_out_and_counted() -> None:
     found = run("hle", lambda _: "Answer: none")
     assert not {"exam5", "exam9"} & {result.sample_id for result in found.results}
-    assert found.manifest.data["hle"].notes == ("2 questions with an image are left out.",)
+    assert found.manifest.data["hle"].notes == ("With an image, and therefore left out: 2 questions.",)
     assert found.manifest.data["hle"].rows == 12
 
 

@@ -148,19 +148,21 @@ def test_private_tests_come_in_several_forms(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("no base64!", "neither JSON nor base64"),
-        (base64.b64encode(b"plain").decode(), "cannot be decompressed"),
+        ("no base64!", ""),
+        (base64.b64encode(b"plain").decode(), "decompressing"),
         (packed(pickle.dumps(Hostile())), "a pickle that asks for"),
-        (packed(pickle.dumps([json.dumps(CASES)])), "something other than text"),
+        (packed(pickle.dumps([json.dumps(CASES)])), "not list"),
         (packed(pickle.dumps(datetime(2024, 1, 1))), "a pickle that asks for datetime"),  # noqa: DTZ001
-        (packed(b"\x80\x04]"), "cannot be read"),
-        (packed(b'{"a": 1}'), "cannot be read"),
+        (packed(b"\x80\x04]"), ""),
+        (packed(b'{"a": 1}'), ""),
+        (packed(pickle.dumps('{"a": 1}')), ""),
         ('["a"', "Expecting"),
     ],
 )
 def test_hostile_private_tests_are_refused(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        livecodebench.decoded(text)
+    fields = {"question_id": "q", "public_test_cases": "", "private_test_cases": text}
+    with pytest.raises(DataError, match=f"the tests of q cannot be read: .*{why}"):
+        livecodebench.read_tests(fields)
     assert not Path("/tmp/llmbench-unpickled").exists()  # noqa: S108
 
 

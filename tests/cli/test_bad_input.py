@@ -147,7 +147,7 @@ def test_questions_under_impossible_names(name: str, tmp_path: Path) -> None:
 
 ROW = '{"question": "1+1?", "answer": "#### 2"}'
 CONTENTS: dict[str, tuple[str, bytes, str]] = {
-    "empty": (".jsonl", b"", "is empty"),
+    "empty": (".jsonl", b"", "holds no rows"),
     "NUL bytes": (".jsonl", b"\0" * 100, "line 1"),
     "UTF-16": (".jsonl", ROW.encode("utf-16"), "line 1"),
     "Latin-1": (".jsonl", f"{ROW}\n{ROW.replace('1+1', '1 é 1')}".encode("latin-1"), "line 2"),

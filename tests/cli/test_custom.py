@@ -116,7 +116,7 @@ def test_gold_answers_score_everything_and_wrong_ones_nothing(here: Path, name: 
 
 
 UNUSABLE: dict[str, tuple[str, str, list[str], str]] = {
-    "empty": ("mine.jsonl", "", [], "mine.jsonl is empty; check custom.data."),
+    "empty": ("mine.jsonl", "", [], "mine.jsonl holds no rows; check the file."),
     "no rows": ("mine.csv", "question,answer\n", [], "mine.csv holds no rows; check the file."),
     "a mistyped column": ("mine.csv", "qestion,answer\n1?,1\n", [], "custom.question=question: mine.csv has no column 'question'; did you mean qestion?"),
     "no such column": ("mine.csv", "text,answer\n1?,1\n", [], "there are text, answer"),
@@ -147,7 +147,7 @@ REFUSED = [
     (["custom.data=mine.jsonl", "custom.grade=number", "custom.choices=c"], "leave one of them out"),
     (["custom.grade=number"], "type custom.data=FILE"),
     (["custom.data=", "custom.grade=number"], "custom.data= is empty"),
-    (["custom.data=none.jsonl", "custom.grade=number"], "there is no file none.jsonl; check custom.data"),
+    (["custom.data=none.jsonl", "custom.grade=number"], "none.jsonl cannot be read (No such file or directory); check custom.data"),
     (["custom.data=hub:a:b:c:d", "custom.grade=number"], "hub:ORG/NAME:CONFIG:SPLIT"),
     (["benchmark=arithmetic", "custom.data=mine.jsonl"], "type 'benchmark=[arithmetic,custom]' for both"),
     (["suite=fastest", "custom.data=mine.jsonl"], "beside suite=fastest; leave that out."),

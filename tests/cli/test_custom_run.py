@@ -98,9 +98,9 @@ WHOLE = "benchmark=mmlu_pro", "benchmarks.mmlu_pro.data_files=mine.jsonl"
 @pytest.mark.parametrize(
     ("row", "overrides", "said"),
     [
-        ({"problem": "1 + 1?", "answer": "2"}, ("benchmark=hmmt_feb25", "benchmarks.hmmt_feb25.data_files=mine.jsonl"), "benchmarks.hmmt_feb25.options.subject=null groups by nothing."),
+        ({"problem": "1 + 1?", "answer": "2"}, ("benchmark=hmmt_feb25", "benchmarks.hmmt_feb25.data_files=mine.jsonl"), "Or type benchmarks.hmmt_feb25.options.subject=null."),
         (PRO, (*WHOLE, "fewshot=1"), "benchmarks.mmlu_pro.options.worked=cot_content: mine.jsonl has no column 'cot_content'"),
-        (PRO, (*WHOLE, "fewshot=1"), "benchmarks.mmlu_pro.options.worked=null shows gold answers alone in worked examples."),
+        (PRO, (*WHOLE, "fewshot=1"), "Or type benchmarks.mmlu_pro.options.worked=null."),
     ],
 )  # fmt: skip
 def test_a_column_that_own_rows_of_a_known_benchmark_lack_is_answered_with_the_setting_to_type(

@@ -31,11 +31,10 @@ listed columns, the choices are shuffled, with a generator of each question's ow
 A question's id is its line in a .jsonl or .csv file, elsewhere its row, counted from 1.
 """
 
-from llmbench.benchmarks.generic.judged import JudgedAnswer
 from llmbench.benchmarks.generic.math_answer import MathAnswer
 from llmbench.benchmarks.generic.multiple_choice import MultipleChoice
 from llmbench.benchmarks.generic.numbers import IntegerAnswer, NumberAnswer
-from llmbench.benchmarks.generic.texts import ContainsMatch, ExactMatch, RegexMatch
+from llmbench.benchmarks.generic.texts import ContainsMatch, ExactMatch, JudgedAnswer, RegexMatch
 
 __all__ = [
     "ContainsMatch",

@@ -23,11 +23,6 @@ WORKED = "worked_answer"
 """Likewise: the cell with the worked answer, None where there is none."""
 COLUMNS = {"subject": "subject", "worked": WORKED}
 """Options that are a column's name, and the field that has its cell."""
-WITHOUT = {
-    "subject": "subject=null groups by nothing.",
-    "worked": "worked=null shows gold answers alone in worked examples.",
-}
-"""What to type where the data has no such column."""
 LABEL = re.compile(r"\AA(?:nswer)?:\s*")
 """Before a worked answer: the prompt says by itself who answers."""
 
@@ -61,7 +56,7 @@ class GenericBenchmark(Benchmark):
         for option in COLUMNS:
             if option in given and given[option] not in columns:
                 raise ConfigError(
-                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)} {WITHOUT[option]}"
+                    f"{option}={given[option]}: {no_column(str(given[option]), columns, placed.source)} Or type {option}=null."
                 )
         found = []
         for index, (target, fields) in enumerate(self.answers(placed, given, columns, seed)):
@@ -102,18 +97,6 @@ class GenericBenchmark(Benchmark):
 
     kind_of_gold: str = "an answer"
     """What a gold answer is, for messages."""
-
-    def generate(self, options: Mapping[str, Any], seed: int) -> list[Row] | None:
-        """There is none; this is asked where no data is named.
-
-        Raises:
-            ConfigError: Says how data is named, where options map some.
-        """
-        if "question" in options:
-            raise ConfigError(
-                "There is no data to ask: type custom.data=FILE or custom.data=hub:ORG/NAME:CONFIG:SPLIT, or in a YAML of your own data_files or hub_id."
-            )
-        return None
 
     def target(self, gold: str) -> str | None:
         """Returns a cell's gold answer as it is compared, or None where it is none. By default the cell as it is."""
@@ -166,24 +149,16 @@ class GenericBenchmark(Benchmark):
         groups = set(map(self.subject, samples)) - {None}
         if groups:
             notes.append(f"They have {count(len(groups), 'subject')}.")
-        again = {text: n for text, n in Counter(map(self.question, samples)).items() if n > 1}
+        again = sum(n > 1 for n in Counter(map(self.question, samples)).values())
         if again:
-            first = [sample.id for sample in samples if self.question(sample) == next(iter(again))]
-            notes.append(
-                f"{len(again)} {'question stands' if len(again) == 1 else 'questions stand'} there more than once, such as "
-                f"{' and '.join(first[:2])}; each is asked as often."
-            )
+            notes.append(f"What stands there more than once is asked as often: {count(again, 'question')}.")
         return notes
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the options that are set; refuses those that there are not."""
+        """Returns the options that are set; refuses those that there are not, but for a null: one YAML may serve several classes."""
         for name in options:
-            if name not in self.options and (options[name] is not None or name not in ALL_OPTIONS):
+            if name not in self.options and options[name] is not None:
                 raise ConfigError(
                     f"{name}={options[name]} is refused: {type(self).__name__} has no such option{suggest(name, self.options)}"
                 )
         return {name: value for name, value in options.items() if value is not None}
-
-
-ALL_OPTIONS = ("question", "answer", "choices", "subject", "count_from", "worked", "tolerance")
-"""Of all generic benchmarks: a null is none, so that one YAML may serve several classes."""

@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,27 +49,19 @@ def choices_of(rows: Rows, option: object, columns: Collection[str]) -> list[Cho
         if name not in columns:
             raise ConfigError(f"choices={name}: {no_column(name, columns, rows.source)}")
     read = _in_columns if isinstance(option, list | tuple) else _in_one
-    return [_counted(rows, index, read(rows, index, named)) for index in range(len(rows))]
-
-
-def _counted(rows: Rows, index: int, choices: Choices) -> Choices:
-    if not FEWEST <= len(choices.texts) <= len(LETTERS):
-        raise rows.wrong(
-            index,
-            f"there {'is 1 choice' if len(choices.texts) == 1 else f'are {len(choices.texts)} choices'}; "
-            f"a question has {FEWEST} to {len(LETTERS)}; fix the row.",
-        )
-    return choices
+    found = [read(rows, index, named) for index in range(len(rows))]
+    for index, choices in enumerate(found):
+        number = len(choices.texts)
+        if not FEWEST <= number <= len(LETTERS):
+            what = f"a question has {FEWEST} to {len(LETTERS)} choices, and not {number}; fix the row."
+            raise rows.wrong(index, what)
+    return found
 
 
 def _in_columns(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     """One text in each column; the last columns may be empty."""
-    filled = [name for name in named if rows[index].get(name) not in (None, "")]
-    if filled != list(named[: len(filled)]):
-        empty = next(name for name in named if name not in filled)
-        what = f"there is nothing under {empty!r}, but there is under {filled[-1]!r}; fix the row."
-        raise rows.wrong(index, what)
-    return Choices(tuple(cell(rows, index, name) for name in filled))
+    filled = [place for place, name in enumerate(named, 1) if rows[index].get(name) not in (None, "")]
+    return Choices(tuple(cell(rows, index, name) for name in named[: max(filled, default=0)]))
 
 
 def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
@@ -76,11 +69,8 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
     (column,) = named
     value: Any = rows[index].get(column)
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
+        with suppress(orjson.JSONDecodeError):
             value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            what = f'{column!r} holds {short(value)}, which is not a list in JSON; write ["one", "two"].'
-            raise rows.wrong(index, what) from error
     labels: Sequence[Any] = ()
     if isinstance(value, dict):
         lists = {name: part for name, part in value.items() if isinstance(part, list)}
@@ -93,30 +83,20 @@ def _in_one(rows: Rows, index: int, named: Sequence[str]) -> Choices:
         raise rows.wrong(
             index,
             f"{column!r} holds {'nothing' if value is None else short(str(value))}, which is not a list of choices; write [a,b,c,d] "
-            "for the columns of four choices, or put a list or a mapping in each row.",
+            'for the columns of four choices, or put a list or a mapping in each row, such as ["one", "two"].',
         )
     return Choices(_texts(rows, index, column, value), tuple(map(str, labels)))
 
 
 def _texts(rows: Rows, index: int, column: str, parts: Sequence[Any]) -> tuple[str, ...]:
     """The texts of a list; an empty one keeps its place, since the gold answers count it."""
-    found = []
-    for number, part in enumerate(parts, 1):
-        try:
-            blank = isinstance(part, str) and not part.strip()
-            found.append("" if blank else read_text(plain(part), column))
-        except ValueError as error:
-            what = f"choice {number} under {column!r} is not a text; fix the row."
-            raise rows.wrong(index, what) from error
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Which choice each gold answer means, counted from 0, and how they were read, in words."""
-
-    places: Sequence[int]
-    read_as: str
+    try:
+        return tuple(
+            "" if isinstance(part, str) and not part.strip() else read_text(plain(part), column)
+            for part in parts
+        )
+    except ValueError as error:
+        raise rows.wrong(index, f"not all choices are texts: the row {error}") from error
 
 
 def _by_label(choices: Choices, answer: str) -> int | None:
@@ -153,59 +133,38 @@ COUNTED = tuple(READINGS)[-2:]
 
 def right_choices(
     rows: Rows, choices: Sequence[Choices], golds: Sequence[str], count_from: int | None
-) -> Answered:
-    """Returns which choice is right in each row, by the one reading that fits all of them.
+) -> tuple[Sequence[int], str]:
+    """Returns which choice is right in each row, counted from 0, by the one reading that fits all of them, and that reading in words.
 
     Raises:
         RowError: A gold answer fits none of its row's choices.
         ConfigError: Two readings fit all rows and say different things.
     """
-    readings = {
-        name: READINGS[name] for name in READINGS if count_from is None or name == COUNTED[count_from]
-    }
     found = {
         name: [read(each, gold) for each, gold in zip(choices, golds, strict=True)]
-        for name, read in readings.items()
+        for name, read in READINGS.items()
+        if count_from is None or name == COUNTED[count_from]
     }
     fitting = {
         name: [p for p in places if p is not None] for name, places in found.items() if None not in places
     }
     if not fitting:
-        best = max(found, key=lambda name: len(golds) - found[name].count(None))
+        best = min(found, key=lambda name: found[name].count(None))
         index = found[best].index(None)
-        _refuse(
-            rows,
-            index,
-            choices[index],
-            golds[index],
-            best if any(p is not None for p in found[best]) else None,
-        )
-    (name, places), *others = fitting.items()
-    differing = [other for other, said in others if said != places]
+        others = "" if set(found[best]) == {None} else f"; in other rows the answers are {best}"
+        raise rows.wrong(index, f"{_misfit(choices[index], golds[index])}{others}; fix the row.")
+    (name, places), *more = fitting.items()
+    differing = [other for other, said in more if said != places]
     if differing and name != "the data's own labels":
-        _undecided(rows, name, differing, golds)
-    return Answered(places, name)
-
-
-def _refuse(rows: Rows, index: int, choices: Choices, gold: str, others: str | None) -> None:
-    twice = choices.texts.count(gold) > 1
-    what = (
-        f"two of the {choices.described()} are {short(gold)}, so that the answer is not clear"
-        if twice
-        else f"the answer {short(gold)} is none of the {choices.described()}, by letter, number or text"
-    )
-    elsewhere = f"; in other rows the answers are {others}" if others and len(rows) > 1 else ""
-    raise rows.wrong(index, f"{what}{elsewhere}; fix the row.")
-
-
-def _undecided(rows: Rows, name: str, others: Sequence[str], golds: Sequence[str]) -> None:
-    shown = ", ".join(map(short, list(dict.fromkeys(golds))[:SHOWN_CHOICES]))
-    if {name, *others} == set(COUNTED):
+        shown = ", ".join(map(short, list(dict.fromkeys(golds))[:SHOWN_CHOICES]))
         raise ConfigError(
-            f"{rows.source}: the answers, such as {shown}, are numbers of choices, and nothing says whether the first choice is 0 or 1; "
-            "set count_from=0 or count_from=1."
+            f"{rows.source}: the answers, such as {shown}, may be {name} or {differing[0]}, which mean different choices; "
+            "set count_from=0 or count_from=1 where they are numbers of choices, else write letters where the choices are no letters."
         )
-    raise ConfigError(
-        f"{rows.source}: the answers, such as {shown}, may be {name} or {others[0]}, which mean different choices; "
-        "write letters where the choices are no letters, or set count_from=0 or count_from=1 where the answers are numbers of choices."
-    )
+    return places, name
+
+
+def _misfit(choices: Choices, gold: str) -> str:
+    if choices.texts.count(gold) > 1:
+        return f"two of the {choices.described()} are {short(gold)}, so that the answer is not clear"
+    return f"the answer {short(gold)} is none of the {choices.described()}, by letter, number or text"

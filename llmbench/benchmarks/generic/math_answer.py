@@ -8,24 +8,18 @@ from typing import Any
 
 from llmbench import answers
 from llmbench.answers.equivalence import Tolerance, math_close, math_equal
-from llmbench.answers.equivalence.latex import clean
-from llmbench.answers.equivalence.units import split_unit
-from llmbench.answers.expressions import is_expression
 from llmbench.answers.statements import is_balanced
 from llmbench.benchmarks.generic.base import MAPPED, GenericBenchmark
 from llmbench.benchmarks.generic.templates import Gold, cell, no_column, plain, short
 from llmbench.benchmarks.rows import Rows
-from llmbench.errors import ConfigError, RowError
+from llmbench.errors import ConfigError
 from llmbench.records import Sample
-from llmbench.system.number_format import count
 
 TOLERANCE = "tolerance"
 """The option, and the field of samples whose answers have one."""
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _TEXTS = re.compile(rf"\s*\[\s*{_TEXT}(?:\s*,\s*{_TEXT})*\s*,?\s*\]\s*", re.DOTALL)
 """A list of quoted texts; `[1, 2]` is an interval."""
-SHOWN = 4
-"""Tolerances that a note names."""
 
 
 class MathAnswer(GenericBenchmark):
@@ -34,7 +28,7 @@ class MathAnswer(GenericBenchmark):
     options = (*GenericBenchmark.options, TOLERANCE)
     preload = ("math_verify",)
     grading = "mathematics: what is in the last box, or what is stated, is to be the same value"
-    kind_of_gold = "a formula: its box is not closed, or empty"
+    kind_of_gold = "a formula: its box is not closed, or empty, or it is a list of several"
 
     def answers(
         self, rows: Rows, options: Mapping[str, Any], columns: Collection[str], seed: int
@@ -46,10 +40,10 @@ class MathAnswer(GenericBenchmark):
             RowError: A row's gold answer or tolerance cannot be read, or its braces do not balance.
         """
         column = Gold.read(options.get("answer", "answer"), columns, rows.source).column
-        rows = _with_lists(rows, column)
         found = super().answers(rows, options, columns, seed)
         for index, (gold, _) in enumerate(found):
-            check_balanced(gold, rows.place(index), column)
+            if wrong := unbalanced(gold, column):
+                raise rows.wrong(index, wrong)
         allowed = options.get(TOLERANCE)
         if allowed is None:
             return found
@@ -59,8 +53,12 @@ class MathAnswer(GenericBenchmark):
         ]
 
     def target(self, gold: str) -> str | None:
-        r"""The cell itself, or of a worked solution what its last `\boxed{}` holds."""
-        return answers.math_answer(gold) if "\\boxed" in gold else gold
+        r"""The cell itself, or the one text of a list, or of a worked solution what its last `\boxed{}` holds."""
+        texts = _listed(gold)
+        if len(texts) != 1:
+            return None
+        (text,) = texts
+        return answers.math_answer(text) if "\\boxed" in text else text.strip() or None
 
     def shown_answer(self, sample: Sample) -> str:
         """The solution, which ends in a box, or the boxed answer alone."""
@@ -82,60 +80,27 @@ class MathAnswer(GenericBenchmark):
         allowed = sample.fields.get(TOLERANCE) if MAPPED in sample.fields else None
         return super().stored_fields(sample) | ({TOLERANCE: allowed} if allowed else {})
 
-    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, with its tolerances, and how many gold answers are words, which may be a wrong column's."""
-        notes = super().data_notes(samples)
-        allowed = [sample.fields[TOLERANCE] for sample in samples if sample.fields.get(TOLERANCE)]
-        if notes and allowed:
-            kinds = list(dict.fromkeys(allowed))
-            shown = ", ".join(kinds[:SHOWN]) + ", …" * (len(kinds) > SHOWN)
-            notes.append(f"Numbers may be off in {count(len(allowed), 'question')}, by {shown}.")
-        worded = [sample.id for sample in samples if _is_worded(sample.target)] if notes else []
-        if worded:
-            notes.append(
-                f"{count(len(worded), 'gold answer')} in words, such as that of question {worded[0]}: words are compared as they stand."
-            )
-        return notes
 
-
-def _with_lists(rows: Rows, column: str) -> Rows:
-    """Returns the rows with the lists of texts that this column holds as text, which is how a CSV file has them."""
-    found = Rows.of([{**row, column: _listed(row.get(column))} for row in rows], rows.source)
-    found.lines = rows.lines
-    return found
-
-
-def _listed(value: object) -> object:
-    r"""Returns the texts of a list that JSON or Python wrote, `["\\frac{1}{2}"]`; its backslashes may be single ones; another value as it is."""
-    if not isinstance(value, str) or not _TEXTS.fullmatch(value):
-        return value
+def _listed(cell: str) -> list[str]:
+    r"""Returns the texts of a list that JSON or Python wrote, `["\\frac{1}{2}"]`, as a CSV file has it; its backslashes may be single ones; another cell as it is."""
+    if not _TEXTS.fullmatch(cell):
+        return [cell]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of `\sqrt`, which is no escape
         try:
-            texts: list[str] = ast.literal_eval(value.strip())
+            texts: list[str] = ast.literal_eval(cell)
             if any(re.search(r"[\a\b\t\v\f\r]", text) for text in texts):  # of `\frac`, which is one
-                texts = ast.literal_eval(value.strip().replace("\\", "\\\\"))
+                texts = ast.literal_eval(cell.replace("\\", "\\\\"))
         except (SyntaxError, ValueError):
-            return value
+            return [cell]
     return texts
 
 
-def check_balanced(gold: str, place: str, column: str) -> None:
-    r"""Refuses a gold answer that no right answer would equal, since a part of it is missing.
-
-    Args:
-        gold: The gold answer.
-        place: Where its row stands.
-        column: Where in the row it was read from.
-
-    Raises:
-        RowError: Its braces, or `\left` and `\right`, do not balance.
-    """
-    if not is_balanced(gold):
-        raise RowError(
-            place,
-            f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row.",
-        )
+def unbalanced(gold: str, column: str) -> str | None:
+    r"""Says that no right answer would equal this column's gold answer: its braces, or `\left` and `\right`, do not balance."""
+    if is_balanced(gold):
+        return None
+    return f"{column!r} holds the gold answer {short(gold)}, whose braces, or \\left and \\right, do not balance; fix the row."
 
 
 def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -> str | None:
@@ -154,9 +119,3 @@ def _tolerance(allowed: str, rows: Rows, index: int, columns: Collection[str]) -
             index, f"the tolerance {short(text)} is not a number such as 0.01 or 1%; fix the row."
         )
     return text
-
-
-def _is_worded(gold: str) -> bool:
-    plain = clean(gold)
-    words = re.search(r"(?<![\\A-Za-z])[A-Za-z]{3}", plain)
-    return bool(words) and not (is_expression(plain) or is_expression(split_unit(plain)[0] or plain))

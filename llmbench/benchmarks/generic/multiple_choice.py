@@ -12,7 +12,6 @@ from llmbench.benchmarks.generic.templates import Gold
 from llmbench.benchmarks.rows import Rows
 from llmbench.errors import ConfigError
 from llmbench.records import Sample
-from llmbench.system.number_format import count
 
 ANSWER = "Answer:"
 
@@ -46,11 +45,11 @@ class MultipleChoice(GenericBenchmark):
             right = list(map(str, option)).index(gold.column)
             return [self._shuffled(rows, i, each.texts, right, seed) for i, each in enumerate(found)]
         golds = [gold.of(rows, index) for index in range(len(rows))]
-        answered = right_choices(rows, found, golds, count_from)
-        read_as = f"{self.grading}; the gold answers are {answered.read_as}"
+        places, how = right_choices(rows, found, golds, count_from)
+        read_as = f"{self.grading}; the gold answers are {how}"
         return [
             (LETTERS[place], {"choices": list(each.texts), MAPPED: read_as})
-            for place, each in zip(answered.places, found, strict=True)
+            for place, each in zip(places, found, strict=True)
         ]
 
     def _shuffled(
@@ -97,17 +96,6 @@ class MultipleChoice(GenericBenchmark):
     def is_equal(self, sample: Sample, answer: str) -> bool:
         """The same letter."""
         return choice_equal(sample.target, answer)
-
-    def data_notes(self, samples: Sequence[Sample]) -> list[str]:
-        """How the data was understood, and which choices have no text."""
-        notes = super().data_notes(samples)
-        blank = [sample.id for sample in samples if notes and "" in sample.fields["choices"]]
-        if blank:
-            few = "1 question has" if len(blank) == 1 else f"{count(len(blank), 'question')} have"
-            notes.append(
-                f"{few} a choice without a text, such as {blank[0]}; it is shown as its letter alone."
-            )
-        return notes
 
     def stored_fields(self, sample: Sample) -> dict[str, Any]:
         """What results are grouped by, and the choices as shown."""

@@ -1,25 +1,21 @@
 """What the options of a generic benchmark say of columns: a column's name, a template of several, or where in a cell a text stands."""
 
 import re
+import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
-from llmbench.benchmarks.rows import EXACT, Rows, read_text
+from llmbench.benchmarks.rows import EXACT, SHOWN, Rows, names, read_text
 from llmbench.errors import ConfigError, shortened
 from llmbench.system.text import nearest
 
-PIECE = re.compile(
-    r"\{\{|\}\}|\{(?P<column>[^{}]*)\}|(?P<latex>\\\\)|\\(?P<escaped>[nt])(?![a-z]|Rightarrow|Left(?:right)?arrow|V[dD]ash)|[{}]",
-    re.ASCII,
-)
-"""What is not a template's own text: doubled braces, a column in braces, LaTeX's line break, an escape, a brace alone.
+ESCAPE = re.compile(r"(\\\\)|\\([nt])(?![a-z]|Rightarrow|Left(?:right)?arrow|V[dD]ash)")
+"""LaTeX's line break, which stays, and an escape.
 
 No command of LaTeX is an escape: their names begin with a small letter behind the n or t, but for the five that are excluded.
 """
 ESCAPES = {"n": "\n", "t": "\t"}
-MOST_NAMES, SHOWN = 20, 40
-"""Columns that a sentence names, and characters of a cell that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +62,18 @@ class Template:
 
 
 def _pieces(option: str, text: str) -> list[tuple[str, bool]]:
-    pieces, plain, begin = list[tuple[str, bool]](), "", 0
-    for match in PIECE.finditer(text):
-        plain += text[begin : match.start()]
-        begin = match.end()
-        if match["column"] is not None:
+    escaped = ESCAPE.sub(lambda match: match[1] or ESCAPES[match[2]], text)
+    pieces = list[tuple[str, bool]]()
+    try:
+        for plain, column, more, _ in string.Formatter().parse(escaped):
             pieces += [(plain, False)] if plain else []
-            pieces.append((match["column"], True))
-            plain = ""
-        elif match["escaped"]:
-            plain += ESCAPES[match["escaped"]]
-        elif match["latex"]:
-            plain += match["latex"]
-        elif len(match[0]) == 1:
-            raise ConfigError(
-                f"{option}={text} has a single {match[0]}; write a column as {{name}}, and a brace of the text's own doubled, as {match[0] * 2}."
-            )
-        else:
-            plain += match[0][0]
-    plain += text[begin:]
-    return pieces + ([(plain, False)] if plain else [])
+            if column is not None:
+                pieces.append((f"{column}:{more}" if more else column, True))
+    except ValueError as error:
+        raise ConfigError(
+            f"{option}={text} has a single brace; write a column as {{name}}, and a brace of the text's own doubled, as {{{{."
+        ) from error
+    return pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +122,11 @@ class Gold:
                     )
                 found = tail if split is str.rpartition else head
         if not found.strip():
-            raise rows.wrong(index, f"{self.column!r} holds no gold answer {self.around()}; fix the row.")
+            raise rows.wrong(
+                index,
+                f"{self.column!r} holds no gold answer beside {self.before or self.after!r}; fix the row.",
+            )
         return found.strip()
-
-    def around(self) -> str:
-        """Returns where in the cell the answer is looked for, in words."""
-        words = [f"behind {self.before!r}"] * bool(self.before) + [f"before {self.after!r}"] * bool(
-            self.after
-        )
-        return " and ".join(words)
 
 
 def cell(rows: Rows, index: int, column: str) -> str:
@@ -176,9 +160,7 @@ def no_column(name: str, columns: Collection[str], source: str) -> str:
     """Returns a sentence that a column does not exist, with the nearest that do."""
     known = list(columns)
     near = nearest(name, known)
-    shown = [column[:SHOWN] for column in near or known[:MOST_NAMES]]
-    more = ["…"] if not near and len(known) > MOST_NAMES else []
-    hint = f"did you mean {' or '.join(shown)}?" if near else f"there are {', '.join(shown + more)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {names(known)}."
     return f"{source} has no column {name!r}; {hint}"
 
 

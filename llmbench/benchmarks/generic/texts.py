@@ -2,11 +2,12 @@
 
 import re
 from abc import abstractmethod
+from typing import Any
 
 from llmbench import answers
 from llmbench.answers.free_text import same_text, whole_text
 from llmbench.benchmarks.generic.base import GenericBenchmark
-from llmbench.errors import ConfigError
+from llmbench.benchmarks.rubric import CORRECT_OR_NOT, Rubric
 from llmbench.records import Sample
 
 SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]"
@@ -94,14 +95,6 @@ class RegexMatch(_Anywhere):
             return None
         return gold
 
-    def shown_answer(self, sample: Sample) -> str:
-        """There is none.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError("A regular expression is no answer to show; set fewshot=0.")
-
     def found(self, target: str, text: str) -> str | None:
         """The line that the expression matches in, or the lines; `^` and `$` are the ends of a line.
 
@@ -112,3 +105,28 @@ class RegexMatch(_Anywhere):
             return None
         end = text.find("\n", match.end())
         return text[text.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else len(text)]
+
+
+class JudgedAnswer(GenericBenchmark):
+    """Questions whose answers a judge grades: the whole text without its thinking is shown to it."""
+
+    grading = "free texts: a model, the judge, says whether they mean the same as the gold answer"
+    rubric: Rubric | None = CORRECT_OR_NOT
+
+    def shown_answer(self, sample: Sample) -> str:
+        """The gold answer."""
+        return sample.target
+
+    def extract(self, sample: Sample, text: str, *, complete: bool) -> str | None:
+        """The whole text without its thinking; of a text that was cut only where it states an answer before its end."""
+        if not complete and answers.stated_text(text, complete=False) is None:
+            return None
+        return whole_text(text) or None
+
+    def is_equal(self, sample: Sample, answer: str) -> bool:
+        """Whether it is the gold answer to the letter; the judge decides."""
+        return same_text(sample.target, answer)
+
+    def stored_fields(self, sample: Sample) -> dict[str, Any]:
+        """The question too, which another judge needs (`llmbench.regrade`)."""
+        return {**super().stored_fields(sample), self.question_field: self.question(sample)}

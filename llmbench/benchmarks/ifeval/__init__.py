@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from llmbench.answers import strip_thinking
-from llmbench.benchmarks.base import Benchmark, check_options, unique
+from llmbench.benchmarks.base import OwnColumns
 from llmbench.benchmarks.dataset import Row, check_text, text_of
 from llmbench.benchmarks.ifeval.checks import AT_LEAST, CHECKS, LESS_THAN, loose_variants
 from llmbench.errors import DataError
@@ -38,21 +38,25 @@ class Followed(StrEnum):
     NOT = "not followed"
 
 
-class IFEval(Benchmark):
+class IFEval(OwnColumns):
     """Instructions that a text follows or not."""
 
+    name = "ifeval"
     columns = ("key", "instruction_id_list", "kwargs")
     preload = ("langdetect", "punkt")
 
-    def load(self, rows: Sequence[Row], options: Mapping[str, Any], seed: int) -> list[Sample]:
-        """Samples named by `key`.
-
-        Raises:
-            DataError: A row has an instruction that there is not, or one without what it asks for; or two have the same key.
-            ConfigError: An option is given; there are none.
-        """
-        check_options("ifeval", options, {})
-        return unique([_sample(row, index) for index, row in enumerate(rows)], "ifeval")
+    def sample(self, row: Row, index: int) -> Sample:
+        """Named by `key`."""
+        key = text_of(row, "key", index)
+        check_text(row, "prompt", index)
+        names, given = row["instruction_id_list"], row["kwargs"]
+        if not _are_texts(names) or not isinstance(given, list) or len(given) != len(names):
+            raise DataError(
+                f"ifeval: row {index} ({key}) does not have a list of names under 'instruction_id_list' "
+                "and as many objects under 'kwargs'; fix the row."
+            )
+        arguments = [_arguments(f"row {index} ({key})", *pair) for pair in zip(names, given, strict=True)]
+        return Sample(key, {**row, "kwargs": arguments}, "")
 
     def question(self, sample: Sample) -> str:
         """The prompt as it stands."""
@@ -147,19 +151,6 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("section_spliter", "prompt_to_repeat", "end_phrase"), _is_text),
 }
 """What a field of `kwargs` may be; the others are counts."""
-
-
-def _sample(row: Row, index: int) -> Sample:
-    key = text_of(row, "key", index)
-    check_text(row, "prompt", index)
-    names, given = row["instruction_id_list"], row["kwargs"]
-    if not _are_texts(names) or not isinstance(given, list) or len(given) != len(names):
-        raise DataError(
-            f"ifeval: row {index} ({key}) does not have a list of names under 'instruction_id_list' "
-            "and as many objects under 'kwargs'; fix the row."
-        )
-    arguments = [_arguments(f"row {index} ({key})", *pair) for pair in zip(names, given, strict=True)]
-    return Sample(key, {**row, "kwargs": arguments}, "")
 
 
 def _arguments(where: str, name: str, given: object) -> dict[str, Any]:

@@ -28,23 +28,17 @@ REPORT = "harness.json"
 RUN_ID = "llmbench"
 
 
-def rows(results: Sequence[Result], model: str) -> list[dict[str, str]]:
-    """One prediction for each question; an empty patch where none was found, of several answers the first."""
-    found: dict[str, dict[str, str]] = {}
-    for result in sorted(results, key=lambda r: (r.sample_id, r.repeat)):
-        row = {
-            "instance_id": result.sample_id,
-            "model_name_or_path": model,
-            "model_patch": result.score.answer or "",
-        }
-        found.setdefault(result.sample_id, row)
-    return list(found.values())
-
-
 def write(folder: Path, results: Sequence[Result], model: str) -> Path:
-    """Writes them as a whole."""
+    """Writes a prediction for each question, as a whole: an empty patch where none was found, of several answers the first."""
+    patches: dict[str, str] = {}
+    for result in sorted(results, key=lambda r: (r.sample_id, r.repeat)):
+        patches.setdefault(result.sample_id, result.score.answer or "")
+    rows = [
+        {"instance_id": name, "model_name_or_path": model, "model_patch": patch}
+        for name, patch in patches.items()
+    ]
     path = folder / FILE
-    files.replace(path, (json.dumps(row).encode() + b"\n" for row in rows(results, model)))
+    files.replace(path, (json.dumps(row).encode() + b"\n" for row in rows))
     return path
 
 

@@ -47,11 +47,6 @@ class File:
     name: str
     lines: tuple[str, ...]
 
-    @property
-    def is_readme(self) -> bool:
-        """Whether it explains rather than computes."""
-        return self.name.rpartition("/")[2].lower().startswith("readme")
-
     def text(self, lines: int) -> str:
         """The first `lines` lines between their marks; nothing where none of them is kept."""
         left_out = len(self.lines) - lines
@@ -85,7 +80,8 @@ class Prompt:
     def _lines_of_each(self, lines: int) -> list[int]:
         """How many lines each file keeps of so many: READMEs come last, otherwise the order is the prompt's."""
         kept = [0] * len(self.files)
-        for place in sorted(range(len(self.files)), key=lambda place: self.files[place].is_readme):
+        are_readmes = [file.name.rpartition("/")[2].lower().startswith("readme") for file in self.files]
+        for place in sorted(range(len(self.files)), key=lambda place: are_readmes[place]):
             kept[place] = min(lines, len(self.files[place].lines))
             lines -= kept[place]
         return kept
@@ -149,7 +145,10 @@ def fit(text: str, fits: Callable[[str], bool]) -> tuple[str, dict[str, Any] | N
 
 
 def _most(limit: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` that holds, where 0 does and larger ones hold less; small ones are tried first."""
+    """The largest number up to `limit` that holds, where 0 does and larger ones hold less; small ones are tried first.
+
+    A file's last line may make a prompt shorter, since its mark goes, so that plain bisection finds other numbers.
+    """
     low, step = 0, 1
     while low + step <= limit and holds(low + step):
         low, step = low + step, step * 2

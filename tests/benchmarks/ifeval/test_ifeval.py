@@ -103,11 +103,6 @@ def test_keywords_are_texts(words: object) -> None:
         sample(instruction_id_list=["keywords:existence"], kwargs=[{"keywords": words}])
 
 
-def test_two_rows_with_a_key_are_refused() -> None:
-    with pytest.raises(DataError, match="id '7'"):
-        IFEval().load([COMMAS, COMMAS], {}, 0)
-
-
 def test_there_are_no_options() -> None:
     with pytest.raises(ConfigError, match="strict"):
         IFEval().load([COMMAS], {"strict": True}, 0)
