@@ -188,7 +188,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: An override is refused; the message is the command line's.
     """
-    given = arguments.read(overrides, config_folder(), one_run=True)
+    given = arguments.read(overrides, config_folder())
     try:
         with (
             COMPOSING,
@@ -202,7 +202,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     except (
         Exception
     ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
-        raise ConfigError(explain.explain_composition(error, config_folder(), sweeps=False)) from error
+        raise ConfigError(explain.explain_composition(error, config_folder())) from error
     explain.refuse_additions(given, config_folder())
     return from_hydra(composed)
 

@@ -23,7 +23,7 @@ def read(arguments: Sequence[str]) -> list[str]:
     `benchmarks.NAME`, as tables and messages call the data, becomes `benchmarks.custom`.
 
     Raises:
-        ConfigError: Other benchmarks are chosen, so that `custom.*` would change nothing, or choices are to be scored and none are named.
+        ConfigError: Other benchmarks are chosen, so that `custom.*` would change nothing.
     """
     whole = next((argument for argument in arguments if re.match(r"\+{0,2}custom=", argument)), None)
     if whole is not None:
@@ -41,10 +41,6 @@ def read(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
             f"{both if 'suite=' not in others[0] else ''}."
-        )
-    if "scoring=loglikelihood" in arguments and not {"grade", "choices"} & values.keys():
-        raise ConfigError(
-            "scoring=loglikelihood compares choices: type custom.choices=COLUMN, or custom.choices=[a,b,c,d] for one in each column."
         )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [

@@ -127,8 +127,7 @@ def prepare(invocation: Invocation) -> None:
         RunError: What is to be resumed cannot be read.
     """
     given = resume.expand(as_text(invocation.arguments))
-    one_run = invocation.caller is not None
-    invocation.arguments = arguments.read(as_text(given), config_folder(), one_run=one_run)
+    invocation.arguments = arguments.read(as_text(given), config_folder())
     # Hydra raises instead of printing, so that we can say it in one sentence
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
