@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmbench.cli import plan as plans
+from llmbench import plan as plans
 from llmbench.config.choices import Device, Startup
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.vllm import startup_history
