@@ -11,7 +11,7 @@ import orjson
 
 from llmbench.cli.arguments import taken_out, whole_number
 from llmbench.cli.compose import compose
-from llmbench.cli.plan_lengths import Earlier, begin_s, expected
+from llmbench.cli.plan_lengths import Earlier, expected
 from llmbench.cli.plan_table import TENSOR, Plan, print_plan
 from llmbench.cli.run_job import skip_benchmarks
 from llmbench.config.schema import Config
@@ -20,7 +20,7 @@ from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.factory import ENGINES
 from llmbench.engine.vllm.forecast.forecast import fewest_worth, forecasts
 from llmbench.engine.vllm.forecast.gpu_kinds import KNOWN, kind_of, named
-from llmbench.engine.vllm.forecast.replica import BEGIN_S, GPUS_PER_HOST, Place
+from llmbench.engine.vllm.forecast.replica import GPUS_PER_HOST, Place
 from llmbench.engine.vllm.startup_history import read_history
 from llmbench.errors import ConfigError
 from llmbench.system import hardware
@@ -151,8 +151,7 @@ def _layouts(config: Config, gpus: int, sizes: Sequence[int]) -> list[tuple[int,
 
 
 def _plan(config: Config, place: Place, gpus: int, sizes: Sequence[int]) -> Plan:
-    earlier = Earlier.of(config, place.gpu)
-    place = replace(place, begin_s=begin_s(earlier, BEGIN_S))
+    earlier = Earlier.of(config)
     counts = _counts(config)
     if (requests := sum(counts.values())) > MOST_REQUESTS:
         raise ConfigError(

@@ -7,8 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -221,12 +220,16 @@ def _written(config: Config, checkpoint: Checkpoint, place: Place) -> LocalServe
 
 def _run(server: LocalServer, start: ServeCommand, command: str, terminal: Terminal) -> None:
     """Starts the server, announces it when it is ready, and waits for its end."""
-    began, ready = time.monotonic(), False
+    began, ready, loading = time.monotonic(), False, f"Loading {escape(server.model)}"
     terminal.notice(f"Loading {server.model}. {start.plan.announcement()} vLLM's log: {server.log}")
     try:
         with ServerProcess(start, Path(server.log)) as process:
-            with _progress(terminal, server) as tick:
-                process.wait_until_ready(server.host, server.port, tick)
+            with terminal.err.status(loading) as status:
+                process.wait_until_ready(
+                    server.host,
+                    server.port,
+                    lambda: status.update(f"{loading}, {time.monotonic() - began:.0f} s"),
+                )
             local_servers.write(replace(server, ready=True))
             ready = True
             took = time.monotonic() - began
@@ -237,14 +240,6 @@ def _run(server: LocalServer, start: ServeCommand, command: str, terminal: Termi
         if not ready:
             raise
         terminal.notice(f"The server of {server.model} has ended.")
-
-
-@contextmanager
-def _progress(terminal: Terminal, server: LocalServer) -> Iterator[Any]:
-    """A line on the terminal that says how long loading takes; none where the output is no terminal."""
-    began, model = time.monotonic(), escape(server.model)
-    with terminal.err.status(f"Loading {model}") as status:
-        yield lambda: status.update(f"Loading {model}, {time.monotonic() - began:.0f} s")
 
 
 def _evaluation(typed: Sequence[str], config: Config, server: LocalServer) -> str:

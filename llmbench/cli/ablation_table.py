@@ -55,7 +55,11 @@ def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str
     said = []
     claimed = [row for row in table if row.claim is not None and row.name != ALL]
     for verdict, held in (("held", True), ("did not hold", False)):
-        titles = [f"{row.title} ({_short(row)})" for row in claimed if row.held is held]
+        titles = [
+            f"{row.title} ({percent(row.reduction, 0)}, claimed {percent(row.claim, 0)})"
+            for row in claimed
+            if row.held is held
+        ]
         if titles:
             said.append(f"Claims that {verdict}: {', '.join(titles)}.")
     said += [f"Not shown: {row.title}, because {row.note}." for row in table if row.note]
@@ -70,10 +74,6 @@ def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str
     if any(point.fixed for point in points):
         said.append(f"{FIXED[0].upper()}{FIXED[1:]}: accuracies are not shown.")
     return said
-
-
-def _short(row: Row) -> str:
-    return f"{percent(row.reduction, 0)}, claimed {percent(row.claim, 0)}"
 
 
 def _whole(row: Row) -> str:
