@@ -6,7 +6,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.cli.ablation import ALL, FIXED, OURS, AblationPoint, Row
-from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent, seconds
 from llmbench.system.number_format import points as in_points
@@ -68,9 +67,6 @@ def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str
         row = by_name.get(name)
         if row is not None and row.reduction is not None:
             said.append(_whole(row))
-    loads = _loads(points)
-    if loads:
-        said.append(f"Loading is not in these times: {', '.join(loads)}.")
     if any(point.fixed for point in points):
         said.append(f"{FIXED[0].upper()}{FIXED[1:]}: accuracies are not shown.")
     return said
@@ -91,13 +87,3 @@ def _whole(row: Row) -> str:
     if high < 0:
         return f"{said}; accuracy fell: {points}."
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
-
-
-def _loads(points: Sequence[AblationPoint]) -> list[str]:
-    """Seconds of each engine's load, one after another."""
-    said = []
-    for point in points:
-        summary = point.job.summary or Summary()
-        if summary.engine is not None and summary.engine.loads and summary.time_s.load:
-            said.append(f"{summary.engine.name} {seconds(summary.time_s.load)}")
-    return said

@@ -12,7 +12,6 @@ from llmbench.config.custom import CustomSettings
 from llmbench.config.engine import EngineConfig
 from llmbench.config.schema import BenchmarkConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.system import redaction
 from llmbench.system.shell import quoted
 
 TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
@@ -66,26 +65,6 @@ def whole_number(name: str, value: str | None, most: int) -> int | None:
     if not (value.isascii() and value.isdigit() and 0 < int(value) <= most):
         raise ConfigError(f"{name}={value} is refused: {name} must be a whole number from 1 to {most}.")
     return int(value)
-
-
-def refuse_doubled(typed: Sequence[str]) -> None:
-    """Refuses a setting that was typed with two values: Hydra would take the last value and say nothing.
-
-    Raises:
-        ConfigError: Names the setting and both of its values.
-    """
-    first: dict[str, str] = {}
-    for argument in typed:
-        key, has_value, _ = argument.lstrip("+").partition("=")
-        if not has_value or key.startswith(("-", "~")):
-            continue
-        before = first.setdefault(key, argument)
-        if before.lstrip("+") != argument.lstrip("+"):
-            raise ConfigError(
-                redaction.without_secrets(
-                    f"{key} is given twice, as {before} and as {argument}; give it once."
-                )
-            )
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from llmbench.cli.resume import RUNS_DIR
 from llmbench.errors import RunError
 from llmbench.results.attempts import KILLED, iso, last_sign
 from llmbench.results.manifest import (
@@ -25,6 +24,7 @@ from llmbench.system import redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
 T = TypeVar("T")
+RUNS_DIR = "runs_dir="
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmbench.cli.job import RUNS_DIR, written
 from llmbench.config.custom import HUB
 from llmbench.config.schema import RETIRED
-from llmbench.errors import ConfigError, RunError
+from llmbench.errors import ConfigError
 from llmbench.results.attempts import moment
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_record
 from llmbench.system.files import expanded
@@ -21,7 +22,6 @@ from llmbench.system.text import nearest, suggest
 
 LAST = "last"
 SETTING = "resume="
-RUNS_DIR = "runs_dir="
 MULTI = "multi"
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 LAUNCHER = re.compile(r"hydra[./]launcher\b")
@@ -167,15 +167,7 @@ def last(typed: Sequence[str]) -> Path:
     begun = [path for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}") for path in folder.glob(pattern)]
     if not begun:
         raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
-    return max(begun, key=_started).parent
-
-
-def _started(path: Path) -> float:
-    """When a run was begun, as its manifest says, in seconds since the epoch; of one that cannot be read, long ago."""
-    try:
-        return moment(read_record(path, Manifest).started)
-    except RunError:
-        return moment(None)
+    return max(begun, key=lambda path: moment(written(path, Manifest).started)).parent
 
 
 def refuse_interpolation(text: str, name: str) -> None:

@@ -69,7 +69,7 @@ def finish(
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
     points = ablation.points(jobs)
-    measured = ablation.rows(points, jobs, asked)
+    measured = ablation.rows(points)
     loads = sum(attempt.loads for attempt in sittings)
     write(jobs, folder, sittings, measured)
     terminal.out.print()

@@ -331,7 +331,7 @@ def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     [
         ("nowhere", "no such folder"),
         ("rum", "did you mean run"),
-        ("lst", "did you mean last?"),
+        ("lst", "did you mean last"),
         ("empty", "neither a run nor a sweep"),
         ("file", "neither a run nor a sweep"),
         ("broken", "cannot be read"),

@@ -83,7 +83,7 @@ def test_the_weights_of_a_profile_change_alone() -> None:
     config = compose(["model=qwen14b", "profile.weights=published", "benchmark=aime"])
     assert (config.model.quantization, config.benchmarks["aime"].max_tokens) == (None, 128)
     with pytest.raises(
-        ConfigError, match=r"model\.quantization: Interpolation key 'model\.weights\.publishd' not found"
+        ConfigError, match=r"model\.quantization: Interpolation key 'weights\.publishd' not found"
     ):
         compose(["model=qwen14b", "profile.weights=publishd"])
 
