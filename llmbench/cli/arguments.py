@@ -14,8 +14,11 @@ from llmbench.config.schema import BenchmarkConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
 from llmbench.system.shell import quoted
 
-TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
-"""Settings whose values are sentences."""
+TEXT_SETTINGS = re.compile(
+    r"(custom\.(question|answer|choices|subject|name)|benchmarks\.\w+\.(instruction|cue)|(benchmarks\.\w+\.)?system_prompt)=(?P<value>.+)",
+    re.DOTALL,
+)
+"""Settings that hold texts for people, or templates."""
 NEVER_EMPTY = re.compile(
     r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|custom\.\w+|resume|model|benchmark"
 )
@@ -42,10 +45,7 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
-    return [
-        custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
-        for argument in custom_data.read(arguments)
-    ]
+    return [_with_quotes(argument, sweeps=sweeps) for argument in custom_data.read(arguments)]
 
 
 def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
@@ -68,18 +68,23 @@ def whole_number(name: str, value: str | None, most: int) -> int | None:
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:
-    """A path or a sentence in quotes where Hydra wants them, a path with `~` expanded; other settings as they are."""
-    plain = argument.lstrip("+")
+    """A path or a text in the quotes that Hydra wants, a path with `~` expanded; what has quotes, and other settings, as they are."""
+    plain, key = argument.lstrip("+"), argument.partition("=")[0]
     is_path = PATH_SETTINGS.fullmatch(plain)
     match = is_path or TEXT_SETTINGS.fullmatch(plain)
-    if match is None or match["value"][0] in "'\"[{" or "${" in match["value"]:
+    value = match["value"] if match else "null"
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    is_list = value[0] in "[{" and (is_path or (key.endswith("custom.choices") and value[-1] == "]"))
+    if is_quoted or value.lower() in custom_data.NULL or "${" in value or (sweeps and "," in value):
         return argument
-    if sweeps and "," in match["value"]:  # several values, a job each
-        return argument
-    value = match["value"]
+    if is_list:
+        parts = value[1:-1].split(",")
+        bare = is_path or re.search(r"['\"]", value)
+        return argument if bare else f"{key}=[{','.join(quoted(part.strip()) for part in parts)}]"
     if is_path:
         value = os.path.expanduser(value)  # noqa: PTH111 - Path would drop a final slash
-    return f"{argument.partition('=')[0]}={value if PLAIN.fullmatch(value) else quoted(value)}"
+    stands = PLAIN.fullmatch(value) and (is_path or key.endswith("system_prompt"))
+    return f"{key}={value if stands else quoted(value)}"
 
 
 def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]) -> None:

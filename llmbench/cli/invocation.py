@@ -21,7 +21,7 @@ from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import RUNNING, iso
-from llmbench.results.manifest import BEGUN, REPORT, SUMMARY, Manifest, write_object
+from llmbench.results.manifest import BEGUN, REPORT, SUMMARY, Manifest, read_record, write_object
 from llmbench.system import clock, decoding, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -99,7 +99,8 @@ class Invocation:
             self._begin_attempt(folder, [])
             return
         self.multirun, self.sweep_folder = True, folder
-        before = job.written_sweep(folder)
+        path = folder / SUMMARY
+        before = read_record(path, SweepSummary) if path.exists() else SweepSummary()
         finished = [row for row in before.jobs if row.status == "finished"]
         if finished and not matched:
             raise ConfigError(

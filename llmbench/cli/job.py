@@ -193,16 +193,6 @@ def _engine(folder: Path) -> int:
     return next((row.engine for row in jobs if Path(row.folder).name == folder.name), None) or 0
 
 
-def written_sweep(folder: Path) -> SweepSummary:
-    """What a sweep's `summary.json` holds; an empty one where there is none.
-
-    Raises:
-        RunError: It cannot be read.
-    """
-    path = folder / SUMMARY
-    return read_record(path, SweepSummary) if path.exists() else SweepSummary()
-
-
 def written(path: Path, kind: type[T]) -> T:
     """Returns the record that a file of a run holds, an empty one if it cannot be read."""
     try:
