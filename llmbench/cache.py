@@ -5,13 +5,12 @@
 Exit status: 0 done, 1 not, 130 interrupted.
 """
 
-import sqlite3
 import sys
 from collections.abc import Sequence
 
-from llmbench.engine.cache.store import Answers, answers_file, remove
+from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.engine.vllm import weights_copy
-from llmbench.errors import CacheError, ConfigError, EngineError
+from llmbench.errors import ConfigError, EngineError
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.console import Terminal
 from llmbench.system.interrupts import as_interrupts
@@ -62,26 +61,14 @@ def _answers(*, clear: bool) -> None:
     if not path.exists():
         say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
         return
-    if clear:
-        _clear()
     with Answers(path) as answers:
+        if clear:
+            answers.clear()
         found = answers.statistics()
     say(
         f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
         f"{found.output_tokens:,} output tokens."
     )
-
-
-def _clear() -> None:
-    """Empties the store, and removes one that cannot be read."""
-    path = answers_file()
-    try:
-        with Answers(path) as answers:
-            answers.clear()
-    except CacheError as error:
-        if isinstance(error.__cause__, sqlite3.OperationalError | OSError):  # in use, or not ours to write
-            raise
-        remove(path)
 
 
 def _quantize(typed: Sequence[str]) -> None:
