@@ -119,15 +119,11 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
     """The numbers of the jobs that each engine served."""
     groups: dict[int, list[int]] = {}
     for job in jobs:
-        if _had_engine(job):
+        # of an unfinished job its folder decides
+        summary = job.summary if job.summary is not None else written(job.folder / SUMMARY, Summary)
+        if summary.engine is not None:
             groups.setdefault(job.engine, []).append(job.number)
     return list(groups.values())
-
-
-def _had_engine(job: Job) -> bool:
-    """Whether a job loaded or used an engine; for an unfinished job its folder decides."""
-    summary = job.summary if job.summary is not None else written(job.folder / SUMMARY, Summary)
-    return summary.engine is not None
 
 
 def _loaded_here(jobs: Sequence[Job]) -> bool:

@@ -12,13 +12,7 @@ from llmbench.system.console import Terminal
 
 
 def say_unused(config: Config, overrides: Sequence[str], terminal: Terminal) -> None:
-    """Warns about settings that change nothing in this run.
-
-    Args:
-        config: The settings.
-        overrides: What was typed.
-        terminal: Where the warnings are printed.
-    """
+    """Warns about settings that change nothing in this run; `overrides` were typed."""
     for sentence in (
         *_unused(config, overrides),
         *_idle(config, overrides),
