@@ -145,8 +145,12 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Refuses several sweeps without brackets, of which Hydra would run neither."""
+    """Refuses several sweeps without brackets, and one that does not exist, before Hydra stumbles over the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
+        names = explain.options(config_folder(), kind)
+        for name in re.findall(r"[^][, ]+", chosen):
+            if name not in names:
+                raise ConfigError(f"There is no {kind} called {name!r}{suggest(name, names)}")
         if "," in chosen and chosen[0] != "[":
             raise ConfigError(
                 f"{kind}={chosen} is refused: choose one {kind}, or the product of several with '{kind}=[{chosen}]'."

@@ -138,8 +138,8 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
 
 
 BUDGET = "sampling.thinking_budget"
-SETTINGS_WIDTH = 29
-"""Room for `sampling.thinking_budget=4096`; Rich breaks words where there is less."""
+SETTINGS_WIDTH = 24
+"""Room for `sampling.thinking_budget`, on terminals of 100 columns; Rich breaks words where there is less."""
 
 
 LEFT_OUT = ("load", "generate", "latency", "cost", "total", "tokens/s")
