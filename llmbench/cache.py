@@ -43,32 +43,22 @@ def main(arguments: Sequence[str] | None) -> None:
     if chosen.action is not None:
         _quantize(chosen.settings)
         return
-    _answers(clear=chosen.clear)
-    _copies(clear=chosen.clear_copies)
-
-
-def _copies(*, clear: bool) -> None:
-    """Shows the copies of quantised weights, without those that can be removed where that is asked for."""
-    if clear:
+    path = answers_file()
+    if path.exists():
+        with Answers(path) as answers:
+            if chosen.clear:
+                answers.clear()
+            found = answers.statistics()
+        say(
+            f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
+            f"{found.output_tokens:,} output tokens."
+        )
+    else:
+        say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
+    if chosen.clear_copies:
         weights_copy.clear()
     for copy in weights_copy.copies():
         say(f"{copy.folder}: the quantised weights of {copy.source}, {memory(copy.size)}.")
-
-
-def _answers(*, clear: bool) -> None:
-    """Shows what the response cache holds, emptied where that is asked for."""
-    path = answers_file()
-    if not path.exists():
-        say(f"{path}: nothing is kept yet; runs with cache=on keep their answers there.")
-        return
-    with Answers(path) as answers:
-        if clear:
-            answers.clear()
-        found = answers.statistics()
-    say(
-        f"{path}: {found.entries:,} answers, {memory(found.file_bytes)}, given back {found.hits:,} times, which spared "
-        f"{found.output_tokens:,} output tokens."
-    )
 
 
 def _quantize(typed: Sequence[str]) -> None:

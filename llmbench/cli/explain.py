@@ -27,6 +27,9 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
+    if several := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", text):
+        key, value = several.groups()
+        return f"{key}={value} holds several values: a list is written '{key}=[{value}]', and -m makes a run of each."
     told = _explain_file(text, conf) or _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
