@@ -139,7 +139,7 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
 
 BUDGET = "sampling.thinking_budget"
 SETTINGS_WIDTH = 24
-"""Room for `sampling.thinking_budget`, on terminals of 100 columns; Rich breaks words where there is less."""
+"""Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
 
 
 LEFT_OUT = ("load", "generate", "latency", "cost", "total", "tokens/s")
@@ -184,7 +184,9 @@ def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = T
     of_benchmarks = {name: show for name, show in BENCHMARK_COLUMNS.items() if name not in left_out}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", no_wrap=True)
-    table.add_column("settings", overflow="fold", min_width=SETTINGS_WIDTH)
+    # a thinking budget has a long name, whose value would be torn off
+    budgets = [len(o) for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")]
+    table.add_column("settings", overflow="fold", min_width=max(SETTINGS_WIDTH, *budgets, 0))
     table.add_column("benchmark", no_wrap=True)
     for heading in (*of_benchmarks, *of_jobs):
         table.add_column(heading, justify="right", no_wrap=True)
