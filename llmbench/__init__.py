@@ -119,13 +119,8 @@ def compare_runs(
 def _folder(run: "Run | str | PathLike[str]") -> str:
     from llmbench.results.reader import Run
 
-    if isinstance(run, Run):
-        return str(run.folder)
-    if not isinstance(run, str | os.PathLike):
-        raise TypeError(
-            f"llmbench.compare_runs takes runs or their folders, not a value of type {type(run).__name__}"
-        )
-    return os.path.expanduser(run)  # noqa: PTH111 - a message names the path as it was given
+    # `pathlib` would not name the path as it was given
+    return str(run.folder) if isinstance(run, Run) else os.path.expanduser(run)  # noqa: PTH111
 
 
 def grade(
@@ -157,26 +152,19 @@ def grade(
     """
     from llmbench.benchmarks.base import score
     from llmbench.benchmarks.importing import import_benchmark
+    from llmbench.cli.python_settings import as_arguments, flattened
     from llmbench.records import FinishReason
 
     if not isinstance(sample, Mapping) or not isinstance(text, str):
         raise TypeError(
             f"llmbench.grade takes a row of the data as a mapping and the model's text, not a {type(sample).__name__} and a {type(text).__name__}"
         )
-    config = _benchmark(benchmark, *_arguments(settings))
+    config = _benchmark(benchmark, *as_arguments(flattened(settings)))
     chosen = import_benchmark(benchmark, config.module)
     (loaded,) = chosen.load([sample], config.options, 0)
     if finish_reason not in list(FinishReason):
         raise ValueError(f"finish_reason={finish_reason!r} is none of {', '.join(FinishReason)}")
     return score(chosen, loaded, text, FinishReason(finish_reason))
-
-
-def _arguments(settings: Mapping[str, Any]) -> list[str]:
-    if not settings:
-        return []
-    from llmbench.cli.python_settings import as_arguments, flattened
-
-    return as_arguments(flattened(settings))
 
 
 @lru_cache
@@ -198,6 +186,4 @@ def load_run(path: "str | PathLike[str]") -> "Run":
     """
     from llmbench.results.reader import load_run as load
 
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"llmbench.load_run takes the path of a run's folder, not a {type(path).__name__}")
     return load(os.path.expanduser(path))  # noqa: PTH111 - a message names the path as it was given

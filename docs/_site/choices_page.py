@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from tables import code, linked, plain, table
 
-from llmbench.config.paths import benchmarks_of_suite, config_folder
+from llmbench.config.paths import config_folder
 
 HEAD = """---
 hide: [toc]
@@ -47,7 +47,9 @@ def page() -> str:
 
 def _benchmarks(path: Path) -> str:
     """What a suite asks."""
-    return ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for name in benchmarks_of_suite(path))
+    defaults = yaml.safe_load(path.read_text())["defaults"]
+    chosen = [each.get("override /benchmark") or [] for each in defaults if isinstance(each, dict)]
+    return ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for names in chosen for name in names)
 
 
 def _models() -> str:

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from llmbench.cli.job import Job
 from llmbench.errors import RunError
 from llmbench.records import Outcome, Result
@@ -126,44 +124,20 @@ def points(jobs: Sequence[Job]) -> list[AblationPoint]:
     return found
 
 
-def rows(
-    points: Sequence[AblationPoint], jobs: Sequence[Job] = (), asked: Sequence[Sequence[str]] = ()
-) -> list[Row]:
-    """The table; empty without one starting point, which everything is measured against: `no_table` says why.
-
-    What is not among the `points` has a row that says why, told from the jobs that ran and those that were asked for.
-    """
+def rows(points: Sequence[AblationPoint]) -> list[Row]:
+    """The table of the points that finished; empty without one starting point, which everything is measured against: `no_table` says why."""
     starts = [point for point in points if point.named["name"] == BEFORE]
     if len(starts) != 1:
         return []
     (start,) = starts
     table = [*(_row(point, start) for point in points), _skipping(start)]
-    there = {row.name for row in table}
-    table += [_missing(name, start, jobs, asked) for name in ORDER if name not in there]
     return sorted(table, key=lambda row: ORDER.index(row.name) if row.name in ORDER else len(ORDER))
 
 
 def no_table(points: Sequence[AblationPoint]) -> str:
     """Why there is no table of these points."""
     starts = sum(point.named["name"] == BEFORE for point in points)
-    if starts > 1:
-        return f"The guide's table needs one starting point, and there are {starts}: sweep over nothing else beside ablation=guide."
-    return f"The guide's table is not shown: its starting point ({POINT}={BEFORE}) did not finish or was not asked for."
-
-
-def _missing(name: str, start: AblationPoint, jobs: Sequence[Job], asked: Sequence[Sequence[str]]) -> Row:
-    """The row of a point that did not finish, or was not asked for."""
-    from llmbench.config.paths import config_folder
-
-    written = yaml.safe_load((config_folder() / "ablation" / "point" / f"{name}.yaml").read_text())["point"]
-    begun = any(f"{POINT}={name}" in overrides for overrides in asked)
-    note = "it had not begun" if begun else "it was not among the points"
-    for job in jobs:
-        if f"{POINT}={name}" in job.overrides:
-            note = "its job was interrupted" if job.interrupted else "its job failed"
-    if start.fixed and written.get("needs_ends"):
-        note = FIXED
-    return Row(name, written["title"], written["claim"], written.get("claim_high"), note)
+    return f"The guide's table needs one starting point ({POINT}={BEFORE}) that finished, and there are {starts}."
 
 
 def _row(point: AblationPoint, start: AblationPoint) -> Row:

@@ -6,7 +6,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmbench.cli.ablation import ALL, FIXED, OURS, AblationPoint, Row
-from llmbench.results.summary import Summary
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import percent, seconds
 from llmbench.system.number_format import points as in_points
@@ -55,7 +54,11 @@ def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str
     said = []
     claimed = [row for row in table if row.claim is not None and row.name != ALL]
     for verdict, held in (("held", True), ("did not hold", False)):
-        titles = [f"{row.title} ({_short(row)})" for row in claimed if row.held is held]
+        titles = [
+            f"{row.title} ({percent(row.reduction, 0)}, claimed {percent(row.claim, 0)})"
+            for row in claimed
+            if row.held is held
+        ]
         if titles:
             said.append(f"Claims that {verdict}: {', '.join(titles)}.")
     said += [f"Not shown: {row.title}, because {row.note}." for row in table if row.note]
@@ -64,16 +67,9 @@ def sentences(points: Sequence[AblationPoint], table: Sequence[Row]) -> list[str
         row = by_name.get(name)
         if row is not None and row.reduction is not None:
             said.append(_whole(row))
-    loads = _loads(points)
-    if loads:
-        said.append(f"Loading is not in these times: {', '.join(loads)}.")
     if any(point.fixed for point in points):
         said.append(f"{FIXED[0].upper()}{FIXED[1:]}: accuracies are not shown.")
     return said
-
-
-def _short(row: Row) -> str:
-    return f"{percent(row.reduction, 0)}, claimed {percent(row.claim, 0)}"
 
 
 def _whole(row: Row) -> str:
@@ -91,13 +87,3 @@ def _whole(row: Row) -> str:
     if high < 0:
         return f"{said}; accuracy fell: {points}."
     return f"{said}; accuracy {points}{', more than chance' if low > 0 else ', which chance could be'}."
-
-
-def _loads(points: Sequence[AblationPoint]) -> list[str]:
-    """Seconds of each engine's load, one after another."""
-    said = []
-    for point in points:
-        summary = point.job.summary or Summary()
-        if summary.engine is not None and summary.engine.loads and summary.time_s.load:
-            said.append(f"{summary.engine.name} {seconds(summary.time_s.load)}")
-    return said

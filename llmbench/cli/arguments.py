@@ -4,23 +4,21 @@ import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
-from itertools import pairwise
 from pathlib import Path
 
 from llmbench.cli import custom_data, explain
-from llmbench.cli.resume import PATH_SETTINGS, STARTS_A_SWEEP
+from llmbench.cli.resume import PATH_SETTINGS
 from llmbench.config.custom import CustomSettings
 from llmbench.config.engine import EngineConfig
-from llmbench.config.groups import SAME
-from llmbench.config.paths import benchmarks_of_suite
 from llmbench.config.schema import BenchmarkConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
-from llmbench.system import redaction
 from llmbench.system.shell import quoted
-from llmbench.system.text import suggest
 
-TEXT_SETTINGS = re.compile(r"(benchmarks\.\w+\.)?system_prompt=(?P<value>.+)", re.DOTALL)
-"""Settings whose values are sentences."""
+TEXT_SETTINGS = re.compile(
+    r"(custom\.(question|answer|choices|subject|name)|benchmarks\.\w+\.(instruction|cue)|(benchmarks\.\w+\.)?system_prompt)=(?P<value>.+)",
+    re.DOTALL,
+)
+"""Settings that hold texts for people, or templates."""
 NEVER_EMPTY = re.compile(
     r"hydra\.(run|sweep)\.dir|model\.(path|hub_id|name|chat_template|lora)|runs_dir|benchmarks\.\w+\.(data_files|hub_id)|custom\.\w+|resume|model|benchmark"
 )
@@ -37,25 +35,17 @@ SHORT = {
 """Settings by the last part of their names; of several the one that is meant most often."""
 
 
-def read(arguments: Sequence[str], conf: Path, *, one_run: bool = False) -> list[str]:
-    """The arguments as Hydra can read them; `one_run`: the command takes no -m.
+def read(arguments: Sequence[str], conf: Path) -> list[str]:
+    """The arguments as Hydra can read them.
 
     Raises:
         ConfigError: One is a usual mistake; the message is the line to type.
     """
     top = set(explain.known_keys("", conf))
-    _refuse_flags(arguments, top)
-    _refuse_blanks(arguments)
     for argument in arguments:
         _refuse_mistake(argument, arguments, top)
-        _refuse_benchmarks(argument, arguments, one_run=one_run)
-        _refuse_number(argument, conf)
-        _refuse_suites(argument, conf, one_run=one_run)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
-    return [
-        custom_data.with_quotes(_with_quotes(argument, sweeps=sweeps), sweeps=sweeps)
-        for argument in custom_data.read(arguments)
-    ]
+    return [_with_quotes(argument, sweeps=sweeps) for argument in custom_data.read(arguments)]
 
 
 def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
@@ -77,94 +67,47 @@ def whole_number(name: str, value: str | None, most: int) -> int | None:
     return int(value)
 
 
-def refuse_doubled(typed: Sequence[str]) -> None:
-    """Refuses a setting that was typed with two values: Hydra would take the last value and say nothing.
-
-    Raises:
-        ConfigError: Names the setting and both of its values.
-    """
-    first: dict[str, str] = {}
-    for argument in typed:
-        key, has_value, _ = argument.lstrip("+").partition("=")
-        if not has_value or key.startswith(("-", "~")):
-            continue
-        before = first.setdefault(key, argument)
-        if before.lstrip("+") != argument.lstrip("+"):
-            raise ConfigError(
-                redaction.without_secrets(
-                    f"{key} is given twice, as {before} and as {argument}; give it once."
-                )
-            )
-
-
 def _with_quotes(argument: str, *, sweeps: bool) -> str:
-    """A path or a sentence in quotes where Hydra wants them, a path with `~` expanded; other settings as they are."""
-    plain = argument.lstrip("+")
+    """A path or a text in the quotes that Hydra wants, a path with `~` expanded; what has quotes, and other settings, as they are."""
+    plain, key = argument.lstrip("+"), argument.partition("=")[0]
     is_path = PATH_SETTINGS.fullmatch(plain)
     match = is_path or TEXT_SETTINGS.fullmatch(plain)
-    if match is None or match["value"][0] in "'\"[{" or "${" in match["value"]:
+    value = match["value"] if match else "null"
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    is_list = value[0] in "[{" and (is_path or (key.endswith("custom.choices") and value[-1] == "]"))
+    if is_quoted or value.lower() in custom_data.NULL or "${" in value or (sweeps and "," in value):
         return argument
-    if sweeps and "," in match["value"]:  # several values, a job each
-        return argument
-    value = match["value"]
+    if is_list:
+        parts = value[1:-1].split(",")
+        bare = is_path or re.search(r"['\"]", value)
+        return argument if bare else f"{key}=[{','.join(quoted(part.strip()) for part in parts)}]"
     if is_path:
         value = os.path.expanduser(value)  # noqa: PTH111 - Path would drop a final slash
-    return f"{argument.partition('=')[0]}={value if PLAIN.fullmatch(value) else quoted(value)}"
-
-
-def _refuse_flags(arguments: Sequence[str], top: Container[str]) -> None:
-    """`--limit 20` is written `limit=20`; `top` are the settings and groups without a dot."""
-    for place, argument in enumerate(arguments):
-        match = re.fullmatch(r"--(?P<name>[a-z]\w*)(?:=(?P<value>.*))?", argument)
-        if match is None or not (match["name"] in top or match["name"] in SHORT):
-            continue
-        following = arguments[place + 1] if place + 1 < len(arguments) else ""
-        value = match["value"] or ("" if following.startswith("-") or "=" in following else following)
-        name = match["name"] if match["name"] in top else _full(match["name"], arguments)
-        raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
-
-
-def _refuse_blanks(arguments: Sequence[str]) -> None:
-    """A list with blanks and without quotes, of which the shell makes an argument of each value."""
-    for place, argument in enumerate(arguments):
-        if re.fullmatch(r"[\w.+/@]+=\[[^\]]*", argument) is None:
-            continue
-        for end, following in enumerate(arguments[place + 1 :], place + 2):
-            if "=" in following or following.startswith("-"):
-                break
-            if following.endswith("]"):
-                parts = arguments[place:end]
-                if all(a.endswith(("[", ",")) or b.startswith((",", "]")) for a, b in pairwise(parts)):
-                    raise ConfigError(
-                        f"{' '.join(parts)} arrived in parts: type '{''.join(parts)}' in quotes and without blanks."
-                    )
-                break
+    stands = PLAIN.fullmatch(value) and (is_path or key.endswith("system_prompt"))
+    return f"{key}={value if stands else quoted(value)}"
 
 
 def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]) -> None:
     """A setting that has a better answer than Hydra's."""
     key, has_value, value = argument.partition("=")
     key, value = key.lstrip("+~"), value.strip("'\"")
+    if key[:2] == "--" and (key[2:] in top or key[2:] in SHORT):
+        name = key[2:] if key[2:] in top else _full(key[2:], arguments)
+        raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
     if not has_value:
         return
     if not value and NEVER_EMPTY.fullmatch(key):
         raise ConfigError(
             f"{key}= is empty, as with a variable that is not set; type {key}=VALUE, or leave it out."
         )
-    if key == "benchmark" and value in ("null", "None", "[]"):
-        raise ConfigError(f"benchmark={value} chooses none; type benchmark=NAME, such as benchmark=aime.")
     if key == "benchmarks":
         raise ConfigError(
             f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."
         )
-    if key == "judge" and value[:1] != "{":
-        right = "judge.base_url" if "://" in value else "judge.model"
-        served = (
-            ""
-            if right == "judge.base_url" or value == SAME
-            else " judge.base_url=URL, the address of the server that has it"
+    if key == "suite" and value[:1] == "[":  # Hydra would let the last win and say nothing
+        raise ConfigError(
+            f"{argument} is refused: a run has one suite; type 'benchmark=[NAME,NAME]' for several benchmarks, or one of conf/suite."
         )
-        raise ConfigError(f"judge holds the settings of a judge; type {right}={value}{served}.")
     if key == "model" and re.search(r"^[~./]|/", value):
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."
@@ -174,44 +117,6 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
     if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")
-
-
-def _refuse_benchmarks(argument: str, arguments: Sequence[str], *, one_run: bool) -> None:
-    """Several benchmarks without brackets, outside a sweep."""
-    match = re.fullmatch(r"\+?benchmark=['\"]?(?P<names>[^\['\"][^'\"]*,[^'\"]*)['\"]?", argument)
-    if match is None or any(map(STARTS_A_SWEEP.match, arguments)):
-        return
-    names = match["names"]
-    each = "" if one_run else f", or -m benchmark={names} for a run of each"
-    raise ConfigError(f"benchmark={names} is refused: type 'benchmark=[{names}]' for one run of all{each}.")
-
-
-def _refuse_number(argument: str, conf: Path) -> None:
-    """A number, or a truth value, where one of several files is chosen by its name."""
-    group, _, value = argument.lstrip("+").partition("=")
-    if group and re.fullmatch(r"[-+]?[\d._]+(?:e[-+]?\d+)?|true|false", value, re.IGNORECASE):
-        names = explain.options(conf, group)
-        if names and value not in names:
-            raise ConfigError(f"There is no {group} called {value!r}{suggest(value, names)}")
-
-
-def _refuse_suites(argument: str, conf: Path, *, one_run: bool) -> None:
-    """A list of suites, of which Hydra would let the last win and say nothing."""
-    match = re.fullmatch(r"\+?suite=\[(?P<names>.+)\]", argument)
-    if match is None:
-        return
-    names = [name.strip(" '\"") for name in match["names"].split(",")]
-    known = explain.options(conf, "suite")
-    benchmarks = list[str]()
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"There is no suite called {name!r}{suggest(name, known)}")
-        benchmarks += benchmarks_of_suite(conf / "suite" / f"{name}.yaml")
-    each = "" if one_run else f", or -m suite={','.join(names)} for a run of each"
-    raise ConfigError(
-        f"{argument} is refused, since a run has one suite: type 'benchmark=[{','.join(dict.fromkeys(benchmarks))}]' for one run of all "
-        f"their benchmarks{each}."
-    )
 
 
 def checkpoint_setting(value: str) -> str:

@@ -145,14 +145,13 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Refuses a named sweep that does not exist, before Hydra stumbles over the commas that came with it."""
+    """Refuses several sweeps without brackets, and one that does not exist, before Hydra stumbles over the commas that came with it."""
     for kind, chosen in (match.groups() for match in map(SWEEP.fullmatch, arguments) if match):
         names = explain.options(config_folder(), kind)
-        listed = re.fullmatch(r"\[(.*)\]", chosen)
-        for name in (part.strip() for part in (listed[1] if listed else chosen).split(",")):
+        for name in re.findall(r"[^][, ]+", chosen):
             if name not in names:
                 raise ConfigError(f"There is no {kind} called {name!r}{suggest(name, names)}")
-        if "," in chosen and not listed:
+        if "," in chosen and chosen[0] != "[":
             raise ConfigError(
                 f"{kind}={chosen} is refused: choose one {kind}, or the product of several with '{kind}=[{chosen}]'."
             )
@@ -188,7 +187,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: An override is refused; the message is the command line's.
     """
-    given = arguments.read(overrides, config_folder(), one_run=True)
+    given = arguments.read(overrides, config_folder())
     try:
         with (
             COMPOSING,
@@ -202,7 +201,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     except (
         Exception
     ) as error:  # of Hydra, OmegaConf, YAML and their parsers, about what was typed: their kinds are many
-        raise ConfigError(explain.explain_composition(error, config_folder(), sweeps=False)) from error
+        raise ConfigError(explain.explain_composition(error, config_folder())) from error
     explain.refuse_additions(given, config_folder())
     return from_hydra(composed)
 

@@ -1,18 +1,13 @@
-"""What `custom.*` on a command line means before Hydra reads it: the benchmark it chooses, the quotes it needs, and the name that tables show."""
+"""What `custom.*` on a command line means before Hydra reads it: the benchmark it chooses, and the name that tables show."""
 
 import re
 from collections.abc import Sequence
 
 from llmbench.config.custom import BENCHMARK, benchmark_name
 from llmbench.errors import ConfigError
-from llmbench.system.shell import quoted, unquoted
+from llmbench.system.shell import unquoted
 
 SETTING = re.compile(r"\+{0,2}custom\.(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
-TEXTS = re.compile(
-    r"\+{0,2}(?P<name>custom\.(?:question|answer|choices|subject|name)|benchmarks\.\w+\.(?:instruction|system_prompt|cue))=(?P<value>.+)",
-    re.DOTALL,
-)
-"""Settings that hold texts for people, or templates."""
 NULL = ("null", "none")
 CHOOSES = re.compile(r"\+?(benchmark|suite)=(?P<value>.*)")
 
@@ -23,7 +18,7 @@ def read(arguments: Sequence[str]) -> list[str]:
     `benchmarks.NAME`, as tables and messages call the data, becomes `benchmarks.custom`.
 
     Raises:
-        ConfigError: Other benchmarks are chosen, so that `custom.*` would change nothing, or choices are to be scored and none are named.
+        ConfigError: Other benchmarks are chosen, so that `custom.*` would change nothing.
     """
     whole = next((argument for argument in arguments if re.match(r"\+{0,2}custom=", argument)), None)
     if whole is not None:
@@ -42,10 +37,6 @@ def read(arguments: Sequence[str]) -> list[str]:
             f"custom.{key}={value} would change nothing beside {', '.join(others)}; leave that out"
             f"{both if 'suite=' not in others[0] else ''}."
         )
-    if "scoring=loglikelihood" in arguments and not {"grade", "choices"} & values.keys():
-        raise ConfigError(
-            "scoring=loglikelihood compares choices: type custom.choices=COLUMN, or custom.choices=[a,b,c,d] for one in each column."
-        )
     name = benchmark_name(values.get("data"), values.get("name"))
     return [
         re.sub(rf"^(\+*benchmarks)\.{re.escape(name)}\.", rf"\1.{BENCHMARK}.", each) for each in arguments
@@ -62,21 +53,3 @@ def _values(arguments: Sequence[str]) -> dict[str, str]:
     """The settings `custom.*` that hold something, without quotes."""
     found = {match["name"]: unquoted(match["value"]) for match in map(SETTING.fullmatch, arguments) if match}
     return {name: value for name, value in found.items() if value.lower() not in NULL}
-
-
-def with_quotes(argument: str, *, sweeps: bool) -> str:
-    """Returns a setting that holds a text with the quotes that Hydra's grammar wants; what has quotes, and all others, as they are."""
-    match = TEXTS.fullmatch(argument)
-    if match is None:
-        return argument
-    value = match["value"]
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    if is_quoted or value.lower() in NULL or "${" in value or (sweeps and "," in value):
-        return argument
-    if match["name"] == "custom.choices" and value[0] == "[" and value[-1] == "]":
-        if re.search(r"['\"]", value):
-            return argument
-        shown = f"[{','.join(quoted(part.strip()) for part in value[1:-1].split(','))}]"
-    else:
-        shown = quoted(value)
-    return f"{argument.partition('=')[0]}={shown}"

@@ -15,51 +15,27 @@ from llmbench.system import shell
 from llmbench.system.text import first_sentences, nearest, one_line, suggest
 
 
-def explain_composition(error: BaseException, conf: Path, *, sweeps: bool = True) -> str:
-    """A sentence for what Hydra refused, with the nearest names that exist; `sweeps`: the command takes -m."""
+def explain_composition(error: BaseException, conf: Path) -> str:
+    """A sentence for what Hydra refused, with the nearest names that exist."""
     if (own := own_cause(error)) is not None:
         return str(own)
     missing_file = getattr(error, "missing_cfg_file", None)  # Hydra's MissingConfigException
     if missing_file:
         group, _, name = str(missing_file).rpartition("/")
         if group == LAUNCHERS and name in PACKAGES:
-            return _missing_package(name)
+            return f"{LAUNCHERS}={name} needs the package {PACKAGES[name]}."
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
-    told = _explain_several(text, conf, sweeps=sweeps) or _explain_twice(text) or _explain_file(text, conf)
-    told = told or _explain_key(text, conf, error) or _explain_override(error)
+    if several := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", text):
+        key, value = several.groups()
+        return f"{key}={value} holds several values: a list is written '{key}=[{value}]', and -m makes a run of each."
+    told = _explain_file(text, conf) or _explain_key(text, conf, error) or _explain_override(error)
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
     key = re.search(r"full_key: (\S+)", text)
     where = f"{key[1]}: " if key else ""
     return told or f"{where}{first_sentences(text) or type(error).__name__}."
-
-
-def _explain_several(text: str, conf: Path, *, sweeps: bool) -> str | None:
-    """Values between commas, which are a job each, in a command for one run."""
-    found = re.match(
-        r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'(?: requires|$)", text, re.MULTILINE
-    )
-    if found is None:
-        return None
-    key, _, value = found[1].lstrip("+").partition("=")
-    each = "add -m for a run of each" if sweeps else "type one of them, as this command is for one run"
-    is_choice = (conf / key).is_dir() or "(" in value
-    as_list = "" if is_choice else f"; a list is written '{key}=[{value}]'"
-    return f"{key}={value} holds several values: {each}{as_list}."
-
-
-def _explain_twice(text: str) -> str | None:
-    """A second choice of a group, of which every run has one: a plus before it, or a YAML file with defaults."""
-    found = re.match(r"Multiple values for \S+\. To override a value use 'override (\S+): (\S+)'", text)
-    if found is None:
-        return None
-    group, name = found.groups()
-    return (
-        f"{group} is chosen already: leave out the + and type {group}={name}; "
-        f"in the defaults of a YAML file write `override {group}: {name}`."
-    )
 
 
 def _explain_file(text: str, conf: Path) -> str | None:
@@ -78,19 +54,13 @@ def _explain_file(text: str, conf: Path) -> str | None:
 
 
 LAUNCHERS = "hydra/launcher"
-SUBMITIT = ("hydra-submitit-launcher", "pip install 'llmbench[slurm]'")
-RAY = ("hydra-ray-launcher", "docs/clusters.md says how it is installed")
-PACKAGES = {"submitit_slurm": SUBMITIT, "submitit_local": SUBMITIT, "ray": RAY}
+SUBMITIT = "hydra-submitit-launcher: pip install 'llmbench[slurm]'"
+PACKAGES = {
+    "submitit_slurm": SUBMITIT,
+    "submitit_local": SUBMITIT,
+    "ray": "hydra-ray-launcher: docs/clusters.md says how it is installed",
+}
 """The launchers that a package brings, and the way to it."""
-
-
-BUILT_ON = {"submitit_slurm": "slurm", "ray": "ray_gpu"}
-"""Those that files of conf/hydra/launcher build on."""
-
-
-def _missing_package(launcher: str) -> str:
-    package, remedy = PACKAGES[launcher]
-    return f"{LAUNCHERS}={BUILT_ON.get(launcher, launcher)} needs the package {package}: {remedy}."
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -163,13 +133,11 @@ def refuse_additions(overrides: Sequence[str], conf: Path) -> None:
 
 SHOWN = 8
 """Names that a sentence lists."""
-MEANT = {"limit": "num_samples"}
-"""Names that are another setting's, and what they are called where that one is not."""
 
 
 def _no_setting(key: str, known: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
-    near = [MEANT[name]] if MEANT.get(name) in known else nearest(name, known)
+    near = nearest(name, known)
     full = [f"{parent}.{k}" if parent else k for k in near or known]
     kind = "benchmark" if parent == "benchmarks" else "setting"
     if not full:
@@ -219,4 +187,4 @@ def _explain_override(error: BaseException) -> str | None:
     override = str(override).lstrip("+")  # which llmbench may have added
     key, _, value = override.partition("=")
     typed = shell.for_a_shell(f"{key}={shell.quoted(value)}")
-    return f"{override!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]'."
+    return f"{override!r} cannot be read; if it is a text type {typed}, if it is a list 'NAME=[one,two]' in quotes and without blanks."

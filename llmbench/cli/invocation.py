@@ -21,7 +21,7 @@ from llmbench.cli.launcher import SweepPoint, overrides_of
 from llmbench.config.schema import Config
 from llmbench.errors import ConfigError, RunError
 from llmbench.results.attempts import iso
-from llmbench.results.manifest import BEGUN, REMEDY, REPORT, RUNNING, SUMMARY, Manifest, write_object
+from llmbench.results.manifest import BEGUN, REPORT, RUNNING, SUMMARY, Manifest, read_record, write_object
 from llmbench.system import clock, decoding, files, redaction, shell, stdio
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
@@ -99,7 +99,8 @@ class Invocation:
             self._begin_attempt(folder, [])
             return
         self.multirun, self.sweep_folder = True, folder
-        before = self._written_before(folder)
+        path = folder / SUMMARY
+        before = read_record(path, SweepSummary) if path.exists() else SweepSummary()
         finished = [row for row in before.jobs if row.status == "finished"]
         if finished and not matched:
             raise ConfigError(
@@ -110,20 +111,6 @@ class Invocation:
         self._begin_attempt(folder, before.sittings)
         if not matched and not finished:
             Terminal().say(f"There is no finished job in {folder} yet; the sweep begins there.")
-
-    @staticmethod
-    def _written_before(folder: Path) -> SweepSummary:
-        """Returns the sweep's summary; without a readable one the jobs' folders say what was done."""
-        try:
-            return job.written_sweep(folder)
-        except RunError as error:
-            if not (folder / BEGUN).is_file():
-                raise  # somebody else's file
-            what = str(error).removesuffix(f"; {REMEDY}").rstrip(".")
-            Terminal().notice(
-                f"{what}; it is made again from the jobs, without how long the earlier attempts took."
-            )
-            return SweepSummary()
 
     def _begin_attempt(self, folder: Path, before: Sequence[SweepAttempt]) -> None:
         self.multirun, self.sweep_folder = True, folder

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from llmbench.cli.resume import RUNS_DIR
 from llmbench.errors import RunError
 from llmbench.results.attempts import KILLED, iso, last_sign
 from llmbench.results.manifest import (
@@ -25,6 +24,7 @@ from llmbench.system import redaction
 from llmbench.telemetry.engine_report import ServerIdentity
 
 T = TypeVar("T")
+RUNS_DIR = "runs_dir="
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +191,6 @@ def _engine(folder: Path) -> int:
     # a summary that cannot be read is reported where the sweep is resumed
     jobs = written(folder.parent / SUMMARY, SweepSummary).jobs
     return next((row.engine for row in jobs if Path(row.folder).name == folder.name), None) or 0
-
-
-def written_sweep(folder: Path) -> SweepSummary:
-    """What a sweep's `summary.json` holds; an empty one where there is none.
-
-    Raises:
-        RunError: It cannot be read.
-    """
-    path = folder / SUMMARY
-    return read_record(path, SweepSummary) if path.exists() else SweepSummary()
 
 
 def written(path: Path, kind: type[T]) -> T:

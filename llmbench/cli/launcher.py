@@ -1,7 +1,6 @@
 """The launcher of sweeps: jobs that can share an engine run one after the other. `remote_launcher` has the one for other processes."""
 
 import copy
-from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,8 +43,8 @@ class SweepPoint:
         return Path(str(sweep.dir)).absolute() / str(sweep.subdir)
 
 
-class SweepLauncher(Launcher):
-    """Composes the jobs of a sweep and runs those that were not done before; results keep the order of the jobs."""
+class OneEngineLauncher(Launcher):
+    """Composes the jobs of a sweep and runs those that were not done before, one after another, those that share an engine together."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Stores what Hydra gives every launcher."""
@@ -59,7 +58,7 @@ class SweepLauncher(Launcher):
         return Path(str(self.config.hydra.sweep.dir)) / "multirun.yaml"
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Runs a sweeper's jobs; a job that fails says so in its result and stops none of the others."""
+        """Runs a sweeper's jobs, with results in their order; a job that fails says so in its result and stops none of the others."""
         setup_globals()
         self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
@@ -81,9 +80,14 @@ class SweepLauncher(Launcher):
         done |= self.run_points(left)
         return [done[point.number] for point in points]
 
-    @abstractmethod
     def run_points(self, points: Sequence[SweepPoint]) -> dict[int, JobReturn]:
-        """Runs jobs; returns what became of each, by its number."""
+        """Runs jobs, grouped by their engine; returns what became of each, by its number."""
+        done = {}
+        for group in by_engine(points):
+            self.task.pool().plan([point.config for point in group if point.config is not None])
+            for point in group:
+                done[point.number] = self.run_here(point)
+        return done
 
     def _hide_secrets(self) -> None:
         """Takes tokens and passwords out of what the sweeper has written of the settings."""
@@ -118,19 +122,6 @@ class SweepLauncher(Launcher):
 
     def _configure_log(self) -> None:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-
-
-class OneEngineLauncher(SweepLauncher):
-    """Runs jobs here, one after another, those that share an engine together."""
-
-    def run_points(self, points: Sequence[SweepPoint]) -> dict[int, JobReturn]:
-        """Runs jobs, grouped by their engine."""
-        done = {}
-        for group in by_engine(points):
-            self.task.pool().plan([point.config for point in group if point.config is not None])
-            for point in group:
-                done[point.number] = self.run_here(point)
-        return done
 
 
 def register_launcher() -> None:

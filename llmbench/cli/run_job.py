@@ -5,11 +5,11 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from llmbench.cli.arguments import stops_with_backslashes
 from llmbench.cli.caller import Caller
@@ -35,7 +35,7 @@ from llmbench.run.resume_checks import check_finished
 from llmbench.system.console import Terminal
 from llmbench.system.lock import FolderLock
 from llmbench.system.log_capture import captured
-from llmbench.system.signals import Stop, listening
+from llmbench.system.signals import listening
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,11 @@ def run_job(  # noqa: PLR0913 - what a job is, and what it belongs to
         show_prompts(config, Terminal())
         return None
     try:
-        with captured(folder / LOG, config.log_level) as (out, err), _listening(err, caller) as stop:
+        quiet = caller is not None and caller.quiet
+        with (
+            captured(folder / LOG, config.log_level) as (out, err),
+            listening(None if quiet else err.fileno(), in_program=caller is not None) as stop,
+        ):
             terminal = Terminal(out, err) if caller is None else caller.terminal(err)
             if options.beginning is Beginning.KILLED_AT_START:
                 said = f"In {folder} a run ended before it had begun; this one begins there."
@@ -97,11 +101,6 @@ def run_job(  # noqa: PLR0913 - what a job is, and what it belongs to
             raise cannot_write(folder, error) from error
         raise
     return found
-
-
-def _listening(err: TextIO, caller: Caller | None) -> AbstractContextManager[Stop]:
-    """Handles signals, as the command line does or as suits the program that called."""
-    return listening(None if caller and caller.quiet else err.fileno(), in_program=caller is not None)
 
 
 def nothing_left(folder: Path) -> bool:

@@ -3,8 +3,7 @@
 import multiprocessing
 import os
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -68,12 +67,9 @@ class Session:
         self._pool: EnginePool | None = EnginePool()
         self._loads = 0
         self._busy = threading.Lock()
-        self._at_end: Finalize | None = None
         if multiprocessing.parent_process() is not None:
             # at its end such a process waits for the ones it started, and runs no handlers of atexit before
-            self._at_end = Finalize(
-                None, _call, args=(weakref.WeakMethod(self._close_unless_busy),), exitpriority=1
-            )
+            Finalize(self, self._pool.__exit__, args=(None, None, None), exitpriority=1)
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +88,6 @@ class Session:
         """Frees the engine and ends the grading workers, after an evaluation of another thread; harmless when repeated."""
         with self._busy:
             pool, self._pool = self._pool, None
-            if self._at_end is not None:
-                self._at_end.cancel()
             if pool is not None:
                 self._loads = pool.loads
                 with _output_to_errors(), pool:
@@ -132,11 +126,6 @@ class Session:
                 raise LlmbenchError(CLOSED)
             return load_run(_evaluated([*flags, *given], self._pool, Caller.here(quiet=bool(quiet))))
 
-    def _close_unless_busy(self) -> None:
-        """Closes the session unless a thread evaluates, which nobody would wait for where the process ends."""
-        if not self._busy.locked():
-            self.close()
-
     def _with_defaults(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """A call's settings with the session's; a run that is resumed has its own."""
         if own.get("resume") is not None:
@@ -152,11 +141,6 @@ class Session:
         if all(asked.get(name) is None for name in CHOICES) and not has_own_data(asked):
             raise ConfigError(NO_BENCHMARK)
         return asked
-
-
-def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    if (found := method()) is not None:
-        found()
 
 
 def has_own_data(settings: Mapping[str, Any]) -> bool:

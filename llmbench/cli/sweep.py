@@ -69,7 +69,7 @@ def finish(
     jobs = sorted(jobs, key=lambda job: job.number)
     terminal = Terminal()
     points = ablation.points(jobs)
-    measured = ablation.rows(points, jobs, asked)
+    measured = ablation.rows(points)
     loads = sum(attempt.loads for attempt in sittings)
     write(jobs, folder, sittings, measured)
     terminal.out.print()
@@ -119,15 +119,11 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
     """The numbers of the jobs that each engine served."""
     groups: dict[int, list[int]] = {}
     for job in jobs:
-        if _had_engine(job):
+        # of an unfinished job its folder decides
+        summary = job.summary if job.summary is not None else written(job.folder / SUMMARY, Summary)
+        if summary.engine is not None:
             groups.setdefault(job.engine, []).append(job.number)
     return list(groups.values())
-
-
-def _had_engine(job: Job) -> bool:
-    """Whether a job loaded or used an engine; for an unfinished job its folder decides."""
-    summary = job.summary if job.summary is not None else written(job.folder / SUMMARY, Summary)
-    return summary.engine is not None
 
 
 def _loaded_here(jobs: Sequence[Job]) -> bool:
@@ -144,12 +140,6 @@ def _shared(jobs: Sequence[Job]) -> list[str]:
 BUDGET = "sampling.thinking_budget"
 SETTINGS_WIDTH = 24
 """Room for the longest of `+sweep=quantization`, on terminals of 100 columns; Rich breaks words where there is less."""
-
-
-def _settings_width(jobs: Sequence[Job]) -> int:
-    """Room for settings; a thinking budget has a long name, whose value would be torn off."""
-    budgets = [len(o) for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")]
-    return max(SETTINGS_WIDTH, *budgets, 0)
 
 
 LEFT_OUT = ("load", "generate", "latency", "cost", "total", "tokens/s")
@@ -194,7 +184,9 @@ def _filled(jobs: Sequence[Job], left_out: Container[str], *, settings: bool = T
     of_benchmarks = {name: show for name, show in BENCHMARK_COLUMNS.items() if name not in left_out}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", no_wrap=True)
-    table.add_column("settings", overflow="fold", min_width=_settings_width(jobs))
+    # a thinking budget has a long name, whose value would be torn off
+    budgets = [len(o) for job in jobs for o in job.overrides if o.startswith(f"{BUDGET}=")]
+    table.add_column("settings", overflow="fold", min_width=max(SETTINGS_WIDTH, *budgets, 0))
     table.add_column("benchmark", no_wrap=True)
     for heading in (*of_benchmarks, *of_jobs):
         table.add_column(heading, justify="right", no_wrap=True)

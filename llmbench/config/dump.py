@@ -1,9 +1,8 @@
 """The settings as YAML, as config.yaml holds them."""
 
-from dataclasses import asdict
-from enum import Enum
 from typing import Any
 
+import msgspec
 import yaml
 
 from llmbench.config.schema import Config
@@ -16,15 +15,5 @@ def as_yaml(config: Config) -> str:
 
 
 def as_yaml_data(config: Config) -> Any:  # noqa: ANN401 - nested plain data
-    """The settings as plain lists, mappings and scalars, enums by name."""
-    return _plain(asdict(config))
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - nested plain data
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+    """The settings as plain lists, mappings and scalars, enums by their values, which are their names."""
+    return msgspec.to_builtins(config, str_keys=True)

@@ -2,10 +2,10 @@
 
 import math
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from llmbench.config.bounds import check, check_least
 from llmbench.config.choices import KV_CACHE_DTYPES
@@ -14,7 +14,7 @@ from llmbench.config.deterministic import validate_deterministic
 from llmbench.config.dump import as_yaml_data
 from llmbench.config.endpoint import validate_endpoint
 from llmbench.config.engine import EngineConfig
-from llmbench.config.groups import EXPORTS, STATIC_BATCHING
+from llmbench.config.groups import EXPORTS, STATIC_BATCHING, StopSettings
 from llmbench.config.judge import validate_judge
 from llmbench.config.schema import (
     AUTO,
@@ -25,7 +25,6 @@ from llmbench.config.schema import (
     SamplingOverrides,
 )
 from llmbench.config.scoring import apply_scoring, check_heading
-from llmbench.config.stopping import validate_stopping
 from llmbench.errors import ConfigError, first_line, own_cause
 from llmbench.system import decoding, redaction
 from llmbench.system.text import suggest
@@ -48,11 +47,9 @@ def from_hydra(cfg: DictConfig) -> Config:
     """
     try:
         config = OmegaConf.to_object(cfg)
-    except InterpolationResolutionError as error:
+    except OmegaConfBaseException as error:
         if (own := own_cause(error)) is not None:
             raise ConfigError(str(own)) from error
-        raise ConfigError(_unresolved(error, cfg)) from error
-    except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'The configuration'}: {first_line(error)}.") from error
     if not isinstance(config, Config):
         raise ConfigError(
@@ -115,29 +112,6 @@ def _name_custom(config: Config) -> None:
     config.benchmarks = {name if key == BENCHMARK else key: each for key, each in config.benchmarks.items()}
 
 
-def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
-    """Names the profile column that does not exist, the usual reason for an interpolation that leads nowhere."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=False)
-    profile, benchmarks = (
-        part if isinstance(part, dict) else {} for part in (plain.get("profile"), plain.get("benchmarks"))
-    )
-    model = plain.get("model")
-    for axis in ("sampling", "weights"):
-        column, columns = profile.get(axis), model.get(axis) if isinstance(model, dict) else None
-        if isinstance(columns, dict) and column not in columns:
-            return (
-                f"profile.{axis}={column}: model {model['name']} has no such column in model.{axis}"
-                f"{suggest(str(column), columns)}"
-            )
-    for axis in ("samples", "tokens", "stops"):
-        column = profile.get(axis)
-        for name, benchmark in benchmarks.items():
-            columns = benchmark.get("profiles", {}) if isinstance(benchmark, dict) else {}
-            if isinstance(columns, dict) and column not in columns:
-                return f"profile.{axis}={column}: benchmark {name} has no such column{suggest(str(column), columns)}"
-    return f"{error.full_key or 'A setting'} does not resolve: {first_line(error)}."
-
-
 def validate(config: Config) -> None:
     """Refuses values that no run could use.
 
@@ -193,11 +167,27 @@ def validate(config: Config) -> None:
         validate_endpoint(config.engine)
     validate_deterministic(config)
     validate_judge(config.judge)
-    validate_stopping(config.stop_when)
+    _validate_stopping(config.stop_when)
     _validate_sampling("sampling", config.sampling)
     _check_system_prompt("system_prompt", config.system_prompt)
     for name, benchmark in config.benchmarks.items():
         _validate_benchmark(f"benchmarks.{name}", benchmark)
+
+
+def _validate_stopping(stop: StopSettings) -> None:
+    if stop.ci_width is not None and stop.compare is not None:
+        raise ConfigError(
+            f"stop_when.ci_width={stop.ci_width} is refused with stop_when.compare={stop.compare}: a run stops for one of both; leave one out."
+        )
+    if stop.margin is not None and stop.compare is None:
+        raise ConfigError(
+            f"stop_when.margin={stop.margin} is refused without stop_when.compare=RUN, the run whose difference it is a margin of."
+        )
+    share = "a share between 0 and 1, such as 0.05 for 5 points, or null"
+    for name, value in (("ci_width", stop.ci_width), ("margin", stop.margin)):
+        check(value is None or 0 < value < 1, f"stop_when.{name}", value, share)
+    check(0.5 <= stop.level < 1, "stop_when.level", stop.level, "at least 0.5 and below 1, such as 0.95")  # noqa: PLR2004
+    check_least("stop_when.", stop, 1, "min_questions")
 
 
 def _validate_replicas(engine: EngineConfig) -> None:

@@ -35,9 +35,6 @@ WITHOUT_EFFECT = re.compile(r"resume|benchmarks\.[^.]+\.checked")
 ALIKE: Mapping[str, tuple[Any, ...]] = {"engine.replicas": (None, 1), "fewshot": (None, 0)}
 """Values of a setting that mean the same. How many worked examples a benchmark has is in `benchmarks.NAME.fewshot`."""
 
-OF_DRAFTS = ("engine.speculative_max_running", "engine.speculative_below")
-"""For how many requests at most tokens are drafted, by its name and by the one that it had for a day before 0.2.0. Where nothing is drafted it makes no difference."""
-
 
 def read_config(folder: Path) -> dict[str, Any] | None:
     """The settings as config.yaml holds them; None where there is no such file.
@@ -89,7 +86,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         if setting.baseline != setting.run
         and not WITHOUT_EFFECT.fullmatch(setting.name)
         and not all(value in ALIKE.get(setting.name, ()) for value in (setting.baseline, setting.run))
-        and (drafts or setting.name not in OF_DRAFTS)
+        and (drafts or setting.name != "engine.speculative_max_running")
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)

@@ -4,9 +4,8 @@ python -m llmbench.sandbox.reach
 """
 
 import json
-import socket
 import sys
-from collections import Counter
+from typing import Any
 
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.sandbox import Limits, Program, SandboxBox, Status
@@ -16,6 +15,7 @@ NUMBERS = 700
 """Linux 6.18 has fewer system calls."""
 _TRY = """
 import ctypes, errno, json, os, signal, socket, sys
+from collections import Counter
 libc = ctypes.CDLL(None, use_errno=True)
 # Arguments of which one set gets past the filter's conditions on arguments, where a call may be made at all.
 ARGUMENTS = (-1,) * 6, (0,) * 6, (1,) * 6, (1, 1, 2, 0, 0, 0)
@@ -37,72 +37,44 @@ def opens(family, kind):
 
 def may(path, flags):
     try:
-        file = os.open(path, flags | os.O_NONBLOCK)
+        with open(os.open(path, flags | os.O_NONBLOCK), "rb" if flags == os.O_RDONLY else "wb", 0) as file:
+            return flags != os.O_RDONLY or bool(file.read(1))
     except OSError:
         return False
-    try:
-        return flags != os.O_RDONLY or bool(os.read(file, 1))
-    except OSError:
-        return False
-    finally:
-        os.close(file)
 
+def grouped(paths):
+    places = Counter("/".join(p.split("/")[:3]) + "/" * (p.count("/") > 2) for p in paths)
+    return [f"{place}({number})" if place.endswith("/") else place for place, number in places.items()]
+
+families, kinds = ({each.value: each.name for each in known} for known in (socket.AddressFamily, socket.SocketKind))
 tops = "/proc", "/proc/self/net", "/sys"
 files = [os.path.join(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
 files = [p for p in files if not p.split("/")[2].isdigit() and (not p.startswith(("/proc/self/", "/proc/thread-self/")) or "/net/" in p)]
 json.dump({
-    "calls": [n for n in range(NUMBERS) if any(answers(n, arguments) for arguments in ARGUMENTS)],
-    "other_abi": answers(1 << 30 | 39, ARGUMENTS[0]),
-    "sockets": [(family, kind) for family in range(64) for kind in range(1, 11) if opens(family, kind)],
+    "system calls": [KNOWN.get(n, f"number {n}") for n in range(NUMBERS) if any(answers(n, arguments) for arguments in ARGUMENTS)],
+    "calls of another ABI (x32)": ["getpid"] * answers(1 << 30 | 39, ARGUMENTS[0]),
+    "sockets": [f"{families.get(f, f)}/{kinds.get(k, k)}" for f in range(64) for k in range(1, 11) if opens(f, k)],
     "devices": [name for name in sorted(os.listdir("/dev")) if os.path.exists(f"/dev/{name}") and not os.path.isdir(f"/dev/{name}")],
-    "folders": sorted(os.listdir("/")),
-    "writable": [folder for folder, _, _ in os.walk("/") if os.access(folder, os.W_OK) and not folder.startswith("/proc/")],
-    "read": [path for path in files if may(path, os.O_RDONLY)],
-    "written": [path for path in files if may(path, os.O_WRONLY)],
+    "folders at the root": sorted(os.listdir("/")),
+    "folders that can be written": [f for f, _, _ in os.walk("/") if os.access(f, os.W_OK) and not f.startswith("/proc/")],
+    "counters and settings that can be read": grouped(p for p in files if may(p, os.O_RDONLY)),
+    "counters and settings that can be written": grouped(p for p in files if may(p, os.O_WRONLY)),
 }, sys.stdout)
 """
 
 
-def reach() -> dict[str, list[str]]:
-    """What a program in the chosen sandbox can reach, by kind.
+def reach() -> dict[str, Any]:
+    """What a program in the chosen sandbox can reach: lists of names, by kind.
 
     Raises:
         ConfigError: There is no sandbox, or the program that tries did not come to its end.
     """
     with SandboxBox(Limits(cpu_s=120, idle_s=120, wall_s=300)) as box:
-        ran = box.run(Program(f"NUMBERS = {NUMBERS}\n{_TRY}"))
+        ran = box.run(Program(f"NUMBERS, KNOWN = {NUMBERS}, {names(NUMBERS)}\n{_TRY}"))
     if ran.status is not Status.DONE:
         raise ConfigError(f"the program that tries what it can reach ended early: {ran.status}, {ran.why}")
-    found = json.loads(ran.output)
-    known = names(NUMBERS)
-    return {
-        "system calls": [known.get(number, f"number {number}") for number in found["calls"]],
-        "calls of another ABI (x32)": ["getpid"] if found["other_abi"] else [],
-        "sockets": [
-            f"{_name(socket.AddressFamily, family)}/{_name(socket.SocketKind, kind)}"
-            for family, kind in found["sockets"]
-        ],
-        "devices": found["devices"],
-        "folders at the root": found["folders"],
-        "folders that can be written": found["writable"],
-        "counters and settings that can be read": _grouped(found["read"]),
-        "counters and settings that can be written": _grouped(found["written"]),
-    }
-
-
-def _grouped(paths: list[str]) -> list[str]:
-    """Files of a folder as the folder and their number."""
-    numbers = Counter(
-        "/".join([*parts[:3], ""]) if parts[3:] else path for path in paths if (parts := path.split("/"))
-    )
-    return [f"{place}({number})" if place.endswith("/") else place for place, number in numbers.items()]
-
-
-def _name(kinds: type[socket.AddressFamily] | type[socket.SocketKind], number: int) -> str:
-    try:
-        return kinds(number).name
-    except ValueError:
-        return str(number)
+    found: dict[str, Any] = json.loads(ran.output)
+    return found
 
 
 def main() -> int:

@@ -33,6 +33,7 @@ from llmbench.engine.vllm import startup_history
 from llmbench.errors import CacheError, DataError, LlmbenchError, ModelError, RunError
 from llmbench.report import __main__ as report
 from llmbench.report import trackers
+from llmbench.results.manifest import read_record
 from llmbench.results.reader import load_run
 from llmbench.run import new_process, pipeline
 from llmbench.run.request_plan import RequestPlan
@@ -918,7 +919,7 @@ def test_a_sweep_to_resume_that_cannot_be_read_stays(
     for content in contents:
         path.write_bytes(content)
         with limited(LIMIT_S), pytest.raises(RunError, match=r"summary\.json"):
-            job.written_sweep(tmp_path)
+            read_record(path, job.SweepSummary)
         if content in (b"", b'{"jobs": [{}]}'):
             asked = ["-m", "engine=fake", "limit=1", f"resume={tmp_path}", "seed=1,2"]
             assert "summary.json" in refused(main, asked, capfd)

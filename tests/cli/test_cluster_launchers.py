@@ -143,7 +143,7 @@ main(["-m", "hydra/launcher=slurm", "engine=fake", "seed=1,2"])
 
 def test_a_launcher_without_its_package_says_how_to_install_it(tmp_path: Path) -> None:
     assert python("-c", WITHOUT_PACKAGE, folder=tmp_path).stderr == (
-        "llmbench: hydra/launcher=slurm needs the package hydra-submitit-launcher: pip install 'llmbench[slurm]'.\n"
+        "llmbench: hydra/launcher=submitit_slurm needs the package hydra-submitit-launcher: pip install 'llmbench[slurm]'.\n"
     )
 
 

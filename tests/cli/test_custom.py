@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_one_sentence(here: Path, name: str, capfd: pytest.
 
 REFUSED = [
     (["custom.data=mine.jsonl"], "type custom.grade=NAME, one of math, number, integer, choice, exact"),
-    (["custom.data=mine.jsonl", "scoring=loglikelihood"], "scoring=loglikelihood compares choices: type custom.choices=COLUMN"),
+    (["custom.data=mine.jsonl", "scoring=loglikelihood"], "or custom.choices=COLUMN for multiple choice"),
     (["custom.data=mine.jsonl", "custom.grade=numbr"], "expected one of [math, number"),
     (["custom.data=mine.jsonl", "custom.grade=choice"], "type custom.choices=COLUMN"),
     (["custom.data=mine.jsonl", "custom.grade=number", "custom.choices=c"], "leave one of them out"),

@@ -8,8 +8,8 @@ import pytest
 
 import llmbench
 from llmbench.cli.main import main
-from llmbench.cli.plan import plan
 from llmbench.errors import ConfigError
+from llmbench.plan import plan
 from llmbench.report.compare.comparison import compare_runs
 from llmbench.run.regrade import regrade_run
 from tests.helpers.own_data import colours, golds, jsonl, right, sums

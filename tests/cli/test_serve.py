@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.cli.serve import serve as serve_in_process
 from llmbench.engine import factory
 from llmbench.engine.endpoint import local_servers
 from llmbench.engine.endpoint import server as servers
@@ -19,6 +18,7 @@ from llmbench.engine.vllm import server_process
 from llmbench.engine.vllm.serve_command import serve_command
 from llmbench.engine.vllm.server_process import ServerProcess
 from llmbench.serve import main
+from llmbench.serve import serve as serve_in_process
 from tests.helpers.commands import wait_until
 from tests.helpers.families import all_end, descendants
 from tests.helpers.served import PATH, serve, written
@@ -190,7 +190,7 @@ def test_another_port_is_taken_where_the_usual_one_is_in_use(
     monkeypatch.setenv("SERVE_ARGUMENTS", str(arguments))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         used = taken.getsockname()[1]
-        monkeypatch.setattr("llmbench.cli.serve.PORT", used)
+        monkeypatch.setattr("llmbench.serve.PORT", used)
         monkeypatch.setenv("SERVE_TROUBLE", "dies")
         with pytest.raises(Exception, match="exit status 9"):
             serve_in_process(["batch_size=40"])

@@ -341,9 +341,9 @@ def test_the_command_shows_and_empties_the_cache(
     assert len(model.asked) == 24
     broken(cache_folder, "garbage")
     assert main([]) == 1
-    assert main(["--clear"]) == 0
+    assert main(["--clear"]) == 1
     assert main(["--what"]) == 1
-    assert capsys.readouterr().err.count("\n") == 2
+    assert capsys.readouterr().err.count("if that stays, remove the file.") == 2
 
 
 def test_a_bound_that_holds_nothing_is_refused() -> None:

@@ -205,7 +205,7 @@ def test_hosts_with_different_adapters_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_server_loads_its_adapters_itself(tmp_path: Path) -> None:
-    from llmbench.cli.serve import serve
+    from llmbench.serve import serve
 
     folder = adapter(tmp_path / "mine", layers=1)
     with pytest.raises(

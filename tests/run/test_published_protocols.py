@@ -83,7 +83,7 @@ def test_the_weights_of_a_profile_change_alone() -> None:
     config = compose(["model=qwen14b", "profile.weights=published", "benchmark=aime"])
     assert (config.model.quantization, config.benchmarks["aime"].max_tokens) == (None, 128)
     with pytest.raises(
-        ConfigError, match=r"profile\.weights=publishd: model qwen14b has no such column.*published"
+        ConfigError, match=r"model\.quantization: Interpolation key 'weights\.publishd' not found"
     ):
         compose(["model=qwen14b", "profile.weights=publishd"])
 

@@ -16,7 +16,7 @@ import pytest
 from llmbench import sandbox
 from llmbench.errors import ConfigError
 from llmbench.sandbox import Limits, Program, Ran, SandboxBox, Status, start
-from llmbench.sandbox.runner.values import decode, encode
+from llmbench.sandbox.runner.values import dumps, loads
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -97,7 +97,7 @@ def test_calls_keep_types_apart() -> None:
     "value", [[], (), {}, set(), frozenset({1}), [(1, {"a": [None, True]})], 1.5, 3j, -(2**80)]
 )
 def test_what_is_encoded_comes_back(value: object) -> None:
-    back = decode(encode(value))
+    back = loads(dumps(value))
     assert back == value
     assert type(back) is type(value)
 

@@ -208,7 +208,9 @@ class Answers:
             yield
         except (sqlite3.Error, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise CacheError(f"The response cache {self.path} cannot be used ({reason}).") from error
+            raise CacheError(
+                f"The response cache {self.path} cannot be used ({reason}); if that stays, remove the file."
+            ) from error
 
     def statistics(self) -> Statistics:
         """How much there is."""
@@ -238,19 +240,6 @@ class Answers:
         """Closes the file as it is."""
         with suppress(sqlite3.Error):
             self._db.close()
-
-
-def remove(path: Path) -> None:
-    """Removes a store that cannot be opened.
-
-    Raises:
-        CacheError: It cannot be removed either.
-    """
-    try:
-        for file in _files(path):
-            file.unlink(missing_ok=True)
-    except OSError as error:
-        raise CacheError(f"The response cache {path} cannot be removed ({error.strerror}).") from error
 
 
 def _files(path: Path) -> list[Path]:

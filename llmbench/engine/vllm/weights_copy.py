@@ -1,6 +1,6 @@
 """Copies of checkpoints with their weights quantised as vLLM quantises them at load, so that later starts read a third as many bytes.
 
-`python -m llmbench.cache quantize` makes them (`cli/quantize`); a start takes one only where all is the same that the bytes depend on: the
+`python -m llmbench.cache quantize` makes them; a start takes one only where all is the same that the bytes depend on: the
 checkpoint's content and times (`engine.fingerprint`), or its commit, the data type, the kind of device, and the versions of the packages that
 compute. A copy counts only when an engine that had loaded it held, bit for bit, what the engine that quantised held. Copies are in the cache
 folder, in `weights`, each a folder with a record, and are written beside their place, which they take at the end.

@@ -27,16 +27,16 @@ _Room = Iterator[None]
 
 
 def dumps(value: object) -> str:
-    """The value's JSON.
+    """The value's JSON, which tells tuples, sets and mappings apart; what is not a plain value becomes its type's name.
 
     Raises:
         ValueError: It has too many parts or too deep ones.
     """
-    return json.dumps(encode(value))
+    return json.dumps(_encode(value, 0, repeat(None, MOST_VALUES)))
 
 
 def loads(text: str, comparisons: float = MOST_COMPARISONS) -> Any:  # noqa: ANN401 - any value
-    """The value of a JSON text.
+    """The value of a JSON text. One that was none of a known type compares equal to nothing.
 
     Args:
         text: As `dumps` writes it; anything may have written it.
@@ -49,7 +49,7 @@ def loads(text: str, comparisons: float = MOST_COMPARISONS) -> Any:  # noqa: ANN
     if sum(map(text.count, ",[{")) > MOST_VALUES:
         raise ValueError(f"a value of more than {MOST_VALUES} parts")
     try:
-        return decode(json_of(text), comparisons)
+        return _decode(json_of(text), 0, [comparisons])
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
@@ -70,15 +70,6 @@ def _is_deep(text: str) -> bool:
     outside = re.sub(r'"[^"]*"?', "", text.replace("\\\\", "").replace('\\"', ""))
     steps = map({"[": 1, "{": 1}.get, re.sub(r"[^][{}]+", "", outside), repeat(-1))
     return any(depth > MOST_BRACKETS for depth in accumulate(steps))
-
-
-def encode(value: object) -> Any:  # noqa: ANN401 - any JSON
-    """A value as JSON that tells tuples, sets and mappings apart; what is not a plain value becomes its type's name.
-
-    Raises:
-        ValueError: It has too many parts or too deep ones.
-    """
-    return _encode(value, 0, repeat(None, MOST_VALUES))
 
 
 def _encode(value: Any, depth: int, room: _Room) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - a branch for each type
@@ -143,15 +134,6 @@ def _truth(value: object, parts: list[Any] | None) -> bool:
 def _loaded(module: str, name: str) -> Any:  # noqa: ANN401 - a class, or no class
     """A class of a module that this process has imported: without the module there is no value of the class."""
     return getattr(sys.modules.get(module), name, ())
-
-
-def decode(value: Any, comparisons: float = math.inf) -> Any:  # noqa: ANN401 - any value
-    """What `encode` was given. A value that was none of a known type compares equal to nothing.
-
-    Raises:
-        ValueError: It is too large, too deep, or what `encode` does not write. So are TypeError, AttributeError and ArithmeticError.
-    """
-    return _decode(value, 0, [comparisons])
 
 
 def _decode(value: Any, depth: int, left: list[float]) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - as above

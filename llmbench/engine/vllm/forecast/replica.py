@@ -58,13 +58,11 @@ class Place:
         gpu: The kind of GPU.
         memory_bytes: Of one.
         history: Measured runs, oldest first.
-        begin_s: Seconds of what is neither loading nor generating.
     """
 
     gpu: GpuKind
     memory_bytes: int
     history: tuple[HistoryEntry, ...] = ()
-    begin_s: float = BEGIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ class Replica:
     def start_s(self, rates: Rates, replicas: int) -> tuple[float, float]:
         """Returns seconds before loading and of loading, where so many replicas load side by side."""
         beside = min(replicas, max(1, GPUS_PER_HOST // self.gpus)) - 1
-        return self.place.begin_s + (RAY_S if replicas > 1 else 0), rates.load_s + BESIDE_S * beside
+        return BEGIN_S + (RAY_S if replicas > 1 else 0), rates.load_s + BESIDE_S * beside
 
     def rates(self, works: Sequence[Work]) -> tuple[Rates, Startup]:
         """Returns the rates under the start-up that `engine.startup` asks for, or that finishes first."""
