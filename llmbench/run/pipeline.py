@@ -29,7 +29,6 @@ from pathlib import Path
 from llmbench.config.schema import AUTO, Config
 from llmbench.engine.base import Engine
 from llmbench.engine.factory import complete
-from llmbench.errors import RunError
 from llmbench.results.manifest import MEMORY_LOG, TRACE
 from llmbench.results.run_folder import RunFolder
 from llmbench.results.summary import Summary
@@ -118,7 +117,7 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         MemoryTracker(record.files.folder, MEMORY_LOG, sampler=sampler, of_run=True),
         judging.judge_engine(config, benchmarks, record.terminal.notice) as judge,
     ):
-        _write_trace(sampler, record.files.folder / TRACE)
+        sampler.write(record.files.folder / TRACE)
         record.warn(preflight.check_sandbox(config, runs_code=runs_code))
         grader = pool.graders.get(graders_need(config), config.sandbox.value, runs_code=runs_code)
         checkpoint = run_engine.find_checkpoint()
@@ -144,13 +143,6 @@ def _evaluate(record: RunRecord, run_engine: RunEngine, pool: EnginePool, stop: 
         finally:
             if not config.engine.is_server:  # this machine's memory is no part of a server's
                 record.summary.memory, record.summary.gpu = sampler.memory(), sampler.gpu()
-
-
-def _write_trace(sampler: Sampler, path: Path) -> None:
-    try:
-        sampler.write(path)
-    except RunError as error:  # no run ends for want of telemetry
-        log.warning("%s", error)
 
 
 def _read_questions(record: RunRecord, pool: EnginePool) -> RequestPlan:
