@@ -59,7 +59,7 @@ class EndpointEngine(ModelEngine):
         self._client: AsyncOpenAI | None = None
         self._server: servers.Server | None = None
         self._exchanges: Exchanges | None = None
-        self._metrics: ServerMetrics | None = None
+        self._metrics = ServerMetrics()
 
     def prepare(self) -> None:
         """Imports the client.
@@ -94,7 +94,8 @@ class EndpointEngine(ModelEngine):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)
         self._thread.start()
-        self._metrics = ServerMetrics(found.address)
+        watch = self._metrics.watch(self._client, found.address.outside_api("metrics"))
+        asyncio.run_coroutine_threadsafe(watch, self._loop)
 
     def _connect(self, server: servers.Server) -> "AsyncOpenAI":
         from httpx2 import Limits
@@ -232,14 +233,14 @@ class EndpointEngine(ModelEngine):
 
     def state(self) -> EngineState:
         """Returns what is in flight, by the server's metrics where it has them; what waits for a place or its next try is queued."""
-        exchanges, metrics = self._exchanges, self._metrics
+        exchanges = self._exchanges
         pausing = exchanges.pausing if exchanges is not None else 0
         own = EngineState(
             running=max(0, len(self._tasks) - pausing),
             queued=len(self._queued) + pausing,
             generated_tokens=exchanges.tokens if exchanges is not None else 0,
         )
-        return own if metrics is None else metrics.over(own)
+        return self._metrics.over(own)
 
     def report(self) -> EngineReport:
         """Returns what the server said of itself, and what asking it took."""
@@ -257,15 +258,15 @@ class EndpointEngine(ModelEngine):
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
         """Ends what is in flight, and the thread."""
         loop, thread, client = self._loop, self._thread, self._client
-        metrics, self._metrics = self._metrics, None
         self._loop = self._thread = self._client = None
-        if metrics is not None:
-            metrics.close()
         if loop is None or thread is None:
             return
 
         async def end() -> None:
-            await self._cancel_tasks()
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await loop.shutdown_asyncgens()  # streams that were left half read
             if client is not None:
                 await client.close()
