@@ -25,8 +25,6 @@ FLUSH_S, FLUSH_ENTRIES = 1.0, 256
 """Answers are written after so long, or when there are so many."""
 EVICT_S, EVICT_ENTRIES, EVICT_TO = 0.5, 64, 0.9
 """Entries are dropped in small transactions, for so long at a time, until so much of the bound is taken."""
-VACUUM_PAGES = 4096
-"""Pages given back to the file system at a time: 16 MiB."""
 WAL_BYTES = 16 << 20
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL)",
@@ -95,28 +93,16 @@ class Answers:
                 f"The response cache {self.path} is another version's (form {known}, not {SCHEMA}); "
                 "`python -m llmbench.cache --clear` empties it."
             )
-        if not known:
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before there is a table
-        self._use_log()
+        self._db.execute("PRAGMA auto_vacuum = FULL")  # what is dropped makes the file smaller
+        # readers and a writer side by side; of two processes that make the file at once one is refused, and has the other's mode
+        with suppress(sqlite3.OperationalError):
+            self._db.execute("PRAGMA journal_mode = WAL").fetchone()
         self._db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash; the last second may be missing
         self._db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         if not known:
             with self._transaction():
                 for statement in _TABLES:
                     self._db.execute(statement)
-
-    def _use_log(self) -> None:
-        """Readers and a writer side by side. Of two processes that make the file at once, one is told to try again, without waiting."""
-        until = time.monotonic() + BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
 
     def get(self, key: bytes) -> CachedAnswer | None:
         """The answer under a key, counted as a hit; None where there is none, or it is damaged."""
@@ -164,28 +150,19 @@ class Answers:
         self._flushed = time.monotonic()
 
     def _bound(self) -> None:
-        """Drops what was not used for longest until the bound holds, and gives the file system back what the file has too much."""
-        if self._max_bytes is None:
+        """Drops what was not used for longest until the bound holds."""
+        if self._max_bytes is None or self._size() <= self._max_bytes:
             return
-        page, until = self._number("PRAGMA page_size"), time.monotonic() + EVICT_S
-        if self._taken() * page > self._max_bytes:
-            while self._taken() * page > EVICT_TO * self._max_bytes and time.monotonic() < until:
-                with self._transaction():
-                    self._db.execute(
-                        "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
-                        (EVICT_ENTRIES,),
-                    )
-        excess = self._number("PRAGMA page_count") - self._max_bytes // page
-        if excess > 0:
-            self._give_back(min(excess, VACUUM_PAGES))
+        until = time.monotonic() + EVICT_S
+        while self._size() > EVICT_TO * self._max_bytes and time.monotonic() < until:
+            with self._transaction():
+                self._db.execute(
+                    "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
+                    (EVICT_ENTRIES,),
+                )
 
-    def _give_back(self, pages: int) -> None:
-        """Shortens the file; only `executescript` takes all the steps of this statement, a page each."""
-        self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
-
-    def _taken(self) -> int:
-        """Pages that hold something."""
-        return self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
+    def _size(self) -> int:
+        return self._number("PRAGMA page_count") * self._number("PRAGMA page_size")
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])
@@ -224,7 +201,6 @@ class Answers:
             with self._transaction():
                 self._db.execute("DELETE FROM answers")
                 self._db.execute("DELETE FROM totals")
-            self._give_back(self._number("PRAGMA freelist_count"))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
