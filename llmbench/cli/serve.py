@@ -27,10 +27,10 @@ from llmbench.errors import ConfigError
 from llmbench.run.engine_pool import LOADED_WITH
 from llmbench.system import redaction
 from llmbench.system.console import Terminal
-from llmbench.system.interrupts import as_interrupts
 from llmbench.system.number_format import listed
 from llmbench.system.processes import process_space, started
 from llmbench.system.shell import for_a_shell
+from llmbench.system.signals import as_interrupts
 
 PORT, LAST_PORT = 8000, 65535
 HOST = "127.0.0.1"
