@@ -28,7 +28,7 @@ from llmbench.run.engine_pool import LOADED_WITH
 from llmbench.system import redaction
 from llmbench.system.console import Terminal
 from llmbench.system.number_format import listed
-from llmbench.system.processes import process_space, started
+from llmbench.system.processes import started
 from llmbench.system.shell import for_a_shell
 from llmbench.system.signals import as_interrupts
 
@@ -187,7 +187,6 @@ def _written(config: Config, checkpoint: Checkpoint, place: Place) -> LocalServe
         root=checkpoint.name,
         pid=pid,
         started=started(pid) or "",
-        space=process_space(),
         log=str(local_servers.new_log()),
         settings=_settings(config, place),
         key_variable=KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None,

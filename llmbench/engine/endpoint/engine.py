@@ -62,15 +62,9 @@ class EndpointEngine(ModelEngine):
         self._metrics = ServerMetrics()
 
     def prepare(self) -> None:
-        """Imports the client.
+        """Imports the client."""
+        import openai  # noqa: F401 - so that it is there
 
-        Raises:
-            EngineError: It is missing.
-        """
-        try:
-            import openai  # noqa: F401 - so that it is there
-        except ImportError as error:
-            raise EngineError("engine=endpoint needs the package openai; `pip install openai`.") from error
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
 
