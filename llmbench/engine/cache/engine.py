@@ -9,7 +9,7 @@ from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, answers_file
 from llmbench.errors import CacheError
-from llmbench.records import Completion, FinishReason, Request, well_formed
+from llmbench.records import Completion, FinishReason, Request
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
@@ -42,12 +42,7 @@ class CachedEngine:
         kept = None
         with self._trouble():
             kept = self._answers.get(key) if self._answers is not None else None
-        if kept is None:
-            return None
-        ids = kept.completion.output_ids
-        if self._keys.words is not None:
-            ids = self._keys.words.encode(kept.words or "", special=False)
-        return kept.given_to(request, ids)
+        return None if kept is None else kept.given_to(request)
 
     def step(self) -> list[Completion]:
         """Returns what was found, and what the engine finished meanwhile, which is kept."""
@@ -66,9 +61,7 @@ class CachedEngine:
         failed = finished.finish_reason is FinishReason.ABORT or finished.error is not None
         if self._answers is None or key is None or failed:
             return
-        tokenizer = self._keys.words
-        words = None if tokenizer is None else well_formed(tokenizer.decode(finished.output_ids))
-        self._answers.put(key, CachedAnswer.of(finished, words))
+        self._answers.put(key, CachedAnswer.of(finished))
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from llmbench.config.schema import Config
 from llmbench.engine.fake.judging import HONEST, JUDGES
-from llmbench.engine.fake.thoughts import Thoughts
+from llmbench.engine.fake.tokenizer import Thoughts
 from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
 from llmbench.records import Request
 from llmbench.system import decoding
