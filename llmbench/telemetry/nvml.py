@@ -87,10 +87,16 @@ class _Question:
     arguments: tuple[int, ...] = ()
     period_s: float = 0.0
     share: float = EACH_SHARE
+    longest_s: float = STALE_S
 
 
 _seldom = partial(_Question, period_s=SELDOM_S, share=SELDOM_SHARE)
-_ENERGY = _Question("nvmlDeviceGetTotalEnergyConsumption", lambda millijoules: int(millijoules) / 1000)
+_ENERGY = _Question(
+    "nvmlDeviceGetTotalEnergyConsumption",
+    lambda millijoules: int(millijoules) / 1000,
+    share=ENERGY_SHARE,
+    longest_s=math.inf,
+)
 _QUESTIONS = {
     "memory_bytes": _Question("nvmlDeviceGetMemoryInfo", lambda info: int(info.used), share=MEMORY_SHARE),
     "utilization": _Question("nvmlDeviceGetUtilizationRates", lambda rates: int(rates.gpu) / 100),
@@ -99,23 +105,9 @@ _QUESTIONS = {
     "memory_clock_mhz": _seldom("nvmlDeviceGetClockInfo", int, (CLOCK_MEMORY,)),
     "throttle": _seldom("nvmlDeviceGetCurrentClocksEventReasons", throttle_names),
     "temperature_c": _seldom("nvmlDeviceGetTemperature", int, (SENSOR_GPU,)),
+    "energy_j": _ENERGY,
 }
-"""By the fields of `GpuSample`, all but energy, which is counted from a beginning."""
-
-
-class _Value:
-    """One value of one GPU, asked at its pace."""
-
-    def __init__(self, ask: Callable[[], Any], pace: Pace) -> None:
-        self._ask, self._pace = ask, pace
-        self._last: Any = None
-
-    def read(self, now: float, *, fresh: bool) -> Any:  # noqa: ANN401 - a question decides what its answer is
-        if fresh or not self._pace.wait_s(now):
-            cost = time.thread_time()
-            self._last = self._ask()
-            self._pace.done(now, time.thread_time() - cost)
-        return self._last
+"""By the fields of `GpuSample`."""
 
 
 class GpuReader:
@@ -125,22 +117,24 @@ class GpuReader:
         """Takes NVML's handle; it is one of `of` GPUs that share what reading may cost."""
         self._handle = handle
         self._energy_start: float | None = self._ask(_ENERGY)
-        self._values = {
-            name: _Value(partial(self._ask, asked), Pace(asked.period_s, asked.share / of, longest_s=STALE_S))
+        self._paces = {
+            name: Pace(asked.period_s, asked.share / of, longest_s=asked.longest_s)
             for name, asked in _QUESTIONS.items()
-        } | {"energy_j": _Value(self._energy_j, Pace(0.0, ENERGY_SHARE / of))}
+        }
+        self._last: dict[str, Any] = {}
 
     def read(self, *, fresh: bool = True) -> GpuSample:
         """Its values now; unless `fresh`, as they were a moment ago where they cost too much to ask each time."""
         now = time.monotonic()
-        return GpuSample(**{name: value.read(now, fresh=fresh) for name, value in self._values.items()})
-
-    def _energy_j(self) -> float | None:
-        """Joules since this reader was made; None where the GPU does not count them, or began anew."""
-        energy: float | None = self._ask(_ENERGY)
-        if energy is None or self._energy_start is None or energy < self._energy_start:
-            return None
-        return round(energy - self._energy_start, 3)
+        for name, pace in self._paces.items():
+            if fresh or not pace.wait_s(now):
+                cost = time.thread_time()
+                self._last[name] = self._ask(_QUESTIONS[name])
+                pace.done(now, time.thread_time() - cost)
+        energy, start = self._last["energy_j"], self._energy_start
+        # None where the GPU does not count them, or began anew
+        joules = None if energy is None or start is None or energy < start else round(energy - start, 3)
+        return GpuSample(**self._last | {"energy_j": joules})
 
     def _ask(self, question: _Question) -> Any:  # noqa: ANN401 - a question decides what its answer is
         import pynvml

@@ -32,12 +32,12 @@ def main() -> None:
         samples = sampler.totals().samples
     questions = {}
     for reader in nvml.readers(1):
-        for name in ("MEMORY", "UTILIZATION", "POWER", "ENERGY", "SM_CLOCK", "THROTTLE", "TEMPERATURE"):
+        for name, question in nvml._QUESTIONS.items():
             cpu = time.thread_time()
             for _ in range(20):
-                reader._ask(getattr(nvml, f"_{name}"))
+                reader._ask(question)
                 time.sleep(0.05)
-            questions[name.lower()] = round((time.thread_time() - cpu) / 20 * 1e6)
+            questions[name] = round((time.thread_time() - cpu) / 20 * 1e6)
     gpus = [gpu.name for gpu in hardware.gpus()]
     print(
         json.dumps(

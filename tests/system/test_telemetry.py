@@ -533,24 +533,33 @@ def test_importing_telemetry_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_value_that_costs_much_is_asked_less_often() -> None:
-    from llmbench.telemetry.nvml import _Value
+def test_a_value_that_costs_much_is_asked_less_often(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.add()
+    asked, now = list[float](), 100.0
 
-    asked = 0
-
-    def ask() -> int:
-        nonlocal asked
-        asked += 1
-        until = time.thread_time() + 0.002
+    def used() -> int:
+        asked.append(now)
+        until = time.thread_time() + 0.01
         while time.thread_time() < until:
             pass
-        return asked
+        return len(asked)
 
-    value = _Value(ask, Pace(0.1, 0.001))
-    looks = [value.read(100 + tenths / 10, fresh=False) for tenths in range(15)]
-    assert looks == [1] * 15  # 2 ms at a thousandth of a core: every two seconds
-    assert value.read(101.6, fresh=True) == 2
-    assert value.read(101.7, fresh=False) == 2
+    reader = GpuReader(0)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(
+        nvml, "nvmlDeviceGetMemoryInfo", lambda _: SimpleNamespace(used=used()), raising=False
+    )
+    looks = []
+    for tenths in range(15):
+        now = 100 + tenths / 10
+        looks.append(reader.read(fresh=False).memory_bytes)
+    assert looks == [1] * 15  # 10 ms at 0.0022 of a core: every two seconds, as no value may be older
+    now = 101.6
+    assert reader.read(fresh=True).memory_bytes == 2
+    now = 101.7
+    assert reader.read(fresh=False).memory_bytes == 2
+    now = 103.7
+    assert reader.read(fresh=False).memory_bytes == 3
 
 
 def test_a_tracker_stays_with_its_log_when_the_process_moves(
@@ -566,7 +575,7 @@ def test_a_tracker_stays_with_its_log_when_the_process_moves(
 
 
 def test_a_tracker_without_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="log_file is empty"):
-        MemoryTracker(tmp_path, "")
+    with pytest.raises(RunError, match="choose another log_dir or log_file"):
+        MemoryTracker(tmp_path, "").start_tracking()
     with pytest.raises(RunError, match="choose another log_dir or log_file"):
         MemoryTracker(tmp_path.parent, tmp_path.name).start_tracking()
