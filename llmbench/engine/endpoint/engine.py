@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -123,7 +122,8 @@ class EndpointEngine(ModelEngine):
                 self._queued.appendleft(entry)
             else:
                 self._queued.append(entry)
-        self._soon(self._fill)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._fill)
 
     def step(self) -> list[Completion]:
         """Waits a moment and returns what was answered.
@@ -146,10 +146,6 @@ class EndpointEngine(ModelEngine):
             raise failure
         return finished
 
-    def _soon(self, call: Callable[[], None]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call)
-
     def _fill(self) -> None:
         """Asks what waits, as far as there are places; runs in the loop's thread."""
         with self._lock:
@@ -157,18 +153,13 @@ class EndpointEngine(ModelEngine):
                 request, since = self._queued[0]
                 if not self._cost.admits(request):
                     if not self._tasks:
-                        self._fail(StoppedError(self._too_dear()))
+                        most, spent = self._config.engine.max_cost, self._cost.before + self._cost.spent
+                        said = f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {spent:.4g})"
+                        self._fail(StoppedError(f"{said}; what was finished is kept."))
                     return
                 self._queued.popleft()
                 self._place_wait_s += 0.0 if since is None else time.monotonic() - since
                 self._tasks[request.id] = request, asyncio.ensure_future(self._ask(request))
-
-    def _too_dear(self) -> str:
-        most = self._config.engine.max_cost
-        return (
-            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.before + self._cost.spent:.4g}); "
-            "what was finished is kept."
-        )
 
     def _fail(self, error: EngineError) -> None:
         self._failure = self._failure or error
