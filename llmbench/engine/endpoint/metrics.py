@@ -29,7 +29,7 @@ FIELDS = {
     "token_usage": SHARE,
 }
 """The names of vLLM and SGLang, with the fields of `EngineState`."""
-LINE = re.compile(r"^(?:vllm|sglang):(\w+)(?:\{.*\})?[ \t]+([-+.\de]+)", re.MULTILINE)
+LINE = re.compile(r"^(?:vllm|sglang):(\w+)(?:\{.*\})?[ \t]+(\d[\d.]*(?:e[-+]?\d+)?)(?=\s|$)", re.MULTILINE)
 
 
 def read(text: str) -> EngineState | None:
