@@ -4,17 +4,22 @@ Keys are hashes, and prompts are not kept at all. Writing is whole or not at all
 written a second's worth at a time; when the file passes its bound, those go that were not used for longest.
 """
 
+import base64
+import binascii
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from llmbench.engine.bundled_model import cache_folder
-from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.errors import CacheError
+from llmbench.records import Completion, Request, ScoredChoice
 from llmbench.system import files
 
 FILE = "answers.sqlite"
@@ -32,6 +37,42 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, amount INTEGER NOT NULL)",
     f"PRAGMA user_version = {SCHEMA}",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer as it is kept: a completion without what depends on its run; deflated and in base64, so that no text stands there as it is."""
+
+    completion: Completion
+
+    @classmethod
+    def of(cls, completion: Completion) -> Self:
+        """From what an engine gave."""
+        return cls(replace(completion, request_id="", cached_tokens=0, timing=None, from_cache=True))
+
+    def pack(self) -> bytes:
+        """As it is stored."""
+        return base64.b64encode(zlib.compress(msgspec.json.encode(self), 1))
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Self | None:
+        """From what was stored; None where it is damaged."""
+        try:
+            return msgspec.json.decode(zlib.decompress(base64.b64decode(value)), type=cls)
+        except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def given_to(self, request: Request) -> Completion:
+        """The completion of a request of this run; the engine's count of the prompt counts where it has no tokens here."""
+        kept = self.completion
+        known = len(request.prompt_ids) if not request.choices else 0
+        scored = zip(request.choices, kept.choices, strict=True)
+        return replace(
+            kept,
+            request_id=request.id,
+            prompt_tokens=known or kept.prompt_tokens,
+            choices=tuple(ScoredChoice.of(choice, before.loglikelihood) for choice, before in scored),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llmbench.engine.base import ModelEngine, Notice
-from llmbench.engine.fake.judging import JUDGES
-from llmbench.engine.fake.misbehaviour import Misbehaviour
+from llmbench.engine.fake.misbehaviour import JUDGES, Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
