@@ -8,7 +8,7 @@ from llmbench.engine.base import Engine, Notice
 from llmbench.engine.cache.keys import Keys
 from llmbench.engine.cache.store import Answers, CachedAnswer, answers_file
 from llmbench.errors import CacheError
-from llmbench.records import Completion, FinishReason, Request
+from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
@@ -41,7 +41,12 @@ class CachedEngine:
         kept = None
         with self._trouble():
             kept = self._answers.get(key) if self._answers is not None else None
-        return None if kept is None else kept.given_to(request)
+        if kept is None:
+            return None
+        ids = kept.completion.output_ids
+        if self._keys.words is not None:
+            ids = self._keys.words.encode(kept.words or "", special=False)
+        return kept.given_to(request, ids)
 
     def step(self) -> list[Completion]:
         """Returns what was found, and what the engine finished meanwhile, which is kept."""
@@ -60,7 +65,9 @@ class CachedEngine:
         failed = finished.finish_reason is FinishReason.ABORT or finished.error is not None
         if self._answers is None or key is None or failed:
             return
-        self._answers.put(key, CachedAnswer.of(finished))
+        tokenizer = self._keys.words
+        words = None if tokenizer is None else well_formed(tokenizer.decode(finished.output_ids))
+        self._answers.put(key, CachedAnswer.of(finished, words))
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""

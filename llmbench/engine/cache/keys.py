@@ -52,10 +52,13 @@ class Keys:
 
     Attributes:
         setup: Everything but the request.
+        words: A tokenizer whose numbers mean other words in each process, so that text stands for them. Its engine answers by
+            the question's name too.
         body: What a server gets for a request, which stands for its prompt and sampling.
     """
 
     setup: bytes
+    words: Tokenizer | None = None
     body: Callable[[Request], Mapping[str, Any]] | None = None
 
     def of(self, request: Request) -> bytes | None:
@@ -65,18 +68,21 @@ class Keys:
             content: list[Any] = [drawn]
         else:
             drawn = asdict(request.sampling)
-            content = [_tokens(request.prompt_ids), drawn]
+            content = [self._prompt(request), drawn]
             if request.choices:
-                content.append([_tokens(choice.ids) for choice in request.choices])
+                content.append([self._tokens(choice.ids) for choice in request.choices])
         if drawn.get("temperature") != 0 and drawn.get("seed") is None:
             return None
         own = orjson.dumps([*content, request.repeat], option=decoding.CANONICAL)
         return hashlib.sha256(self.setup + own).digest()
 
+    def _prompt(self, request: Request) -> list[Any]:
+        if self.words is not None:
+            return [request.id, *self._tokens(request.prompt_ids)]
+        return self._tokens(request.prompt_ids)
 
-def _tokens(ids: Sequence[int]) -> list[int | str]:
-    """Token ids for JSON, which holds 64 bits; those of the fake engine are whole words."""
-    return [number if number < 1 << 63 else str(number) for number in ids]
+    def _tokens(self, ids: Sequence[int]) -> list[Any]:
+        return list(ids) if self.words is None else [ascii(self.words.decode(ids))]
 
 
 def keys_for(
@@ -104,7 +110,7 @@ def keys_for(
         raise CacheError(
             f"{error.filename} cannot be relied on ({error.strerror}), so no answer of this model is kept."
         ) from error
-    return Keys(setup(config, report, weights, contents))
+    return Keys(setup(config, report, weights, contents), tokenizer if checkpoint is None else None)
 
 
 def _for_server(config: Config, server: ServerIdentity, tokenizer: Tokenizer) -> Keys:

@@ -41,14 +41,22 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer as it is kept: a completion without what depends on its run; deflated and in base64, so that no text stands there as it is."""
+    """An answer as it is kept: a completion without what depends on its run, and `words` in place of ids that mean nothing later.
+
+    Deflated and in base64, so that no text stands there as it is.
+    """
 
     completion: Completion
+    words: str | None = None
 
     @classmethod
-    def of(cls, completion: Completion) -> Self:
+    def of(cls, completion: Completion, words: str | None = None) -> Self:
         """From what an engine gave."""
-        return cls(replace(completion, request_id="", cached_tokens=0, timing=None, from_cache=True))
+        ids = completion.output_ids if words is None else ()
+        kept = replace(
+            completion, request_id="", output_ids=ids, cached_tokens=0, timing=None, from_cache=True
+        )
+        return cls(kept, words)
 
     def pack(self) -> bytes:
         """As it is stored."""
@@ -62,7 +70,7 @@ class CachedAnswer:
         except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-    def given_to(self, request: Request) -> Completion:
+    def given_to(self, request: Request, output_ids: tuple[int, ...]) -> Completion:
         """The completion of a request of this run; the engine's count of the prompt counts where it has no tokens here."""
         kept = self.completion
         known = len(request.prompt_ids) if not request.choices else 0
@@ -70,6 +78,7 @@ class CachedAnswer:
         return replace(
             kept,
             request_id=request.id,
+            output_ids=output_ids,
             prompt_tokens=known or kept.prompt_tokens,
             choices=tuple(ScoredChoice.of(choice, before.loglikelihood) for choice, before in scored),
         )

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from llmbench.engine.base import ModelEngine, Notice
@@ -156,7 +157,9 @@ class FakeEngine(ModelEngine):
 
     def _text(self, request: Request) -> str:
         """The reply: of a judge, or to a question."""
-        prompt = self._tokenizer.decode(request.prompt_ids)
+        prompt = ""
+        with suppress(IndexError):  # in a replica's process the run's words have no numbers
+            prompt = self._tokenizer.decode(request.prompt_ids)
         if request.id.endswith(JUDGE_SUFFIX):
             return JUDGES[self._misbehaviour.judge](prompt)
         return self._misbehaviour.thinks.text(request, prompt, self._reply(request))

@@ -12,7 +12,6 @@ from llmbench.system import thinking
 OPEN, CLOSE = "<think>\n", "\n</think>\n\n"
 ASSISTANT = "<assistant>\n"
 """Where an answer begins in a prompt."""
-TOKEN = re.compile(r"\s{0,99}\S{1,99}|\s{1,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,13 @@ class Thoughts:
 
 
 class WordTokenizer(Tokenizer):
-    """Words with the white space before them as tokens. Their ids are their bytes, so that they mean the same in every process."""
+    """Words with the white space before them as tokens, numbered as they come up."""
 
     def __init__(self, thoughts: Thoughts | None = None) -> None:
         """Takes what its model thinks."""
         self._thoughts = thoughts or Thoughts()
+        self._ids: dict[str, int] = {}
+        self._words: list[str] = []
 
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:  # noqa: ARG002 - no template to steer
         """The turns, a role and its content each."""
@@ -60,8 +61,7 @@ class WordTokenizer(Tokenizer):
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The words."""
-        whole = (number.to_bytes((number.bit_length() + 7) // 8) for number in ids)
-        return [word[1:].decode(errors="surrogatepass") for word in whole]
+        return [self._words[number] for number in ids]
 
     def think_tag(self, options: Mapping[str, Any]) -> str:  # noqa: ARG002 - as above
         """The tag, of a model that thinks."""
@@ -69,8 +69,13 @@ class WordTokenizer(Tokenizer):
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:  # noqa: ARG002 - there are no special tokens
         """A number for every word."""
-        words = (word.encode(errors="surrogatepass") for word in TOKEN.findall(text))
-        return tuple(int.from_bytes(b"\1" + word) for word in words)  # 1, since zeros could stand first
+        return tuple(map(self._number, re.findall(r"\s*\S+|\s+$", text)))
+
+    def _number(self, word: str) -> int:
+        if word not in self._ids:
+            self._ids[word] = len(self._words)
+            self._words.append(word)
+        return self._ids[word]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words, joined."""

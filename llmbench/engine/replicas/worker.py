@@ -18,6 +18,7 @@ from llmbench.engine.base import ModelEngine
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_files import check_folder
 from llmbench.engine.factory import load_tokenizer, open_engine
+from llmbench.engine.fake import WordTokenizer
 from llmbench.engine.replicas import cluster
 from llmbench.engine.replicas.cluster import ProcessPlace
 from llmbench.engine.vllm.checks import check_machine
@@ -208,9 +209,15 @@ class Worker:
                 if time.monotonic() - begun >= (GATHER_S if finished else period_s):
                     break
         except LlmbenchError as error:
-            return Reply(tuple(finished), error=error)
+            return Reply(self._for_others(finished), error=error)
         self._open -= len(finished)
-        return Reply(tuple(finished), engine.state(), self._look())
+        return Reply(self._for_others(finished), engine.state(), self._look())
+
+    def _for_others(self, completions: Sequence[Completion]) -> tuple[Completion, ...]:
+        """The completions as other processes can read them: the fake engine's tokenizer numbers words in each as they come up."""
+        if isinstance(self._tokenizer, WordTokenizer):
+            return tuple(replace(completion, output_ids=()) for completion in completions)
+        return tuple(completions)
 
     def _look(self) -> tuple[GpuSample, ...]:
         now = time.monotonic()
