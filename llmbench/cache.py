@@ -13,9 +13,9 @@ from llmbench.engine.vllm import weights_copy
 from llmbench.errors import ConfigError, EngineError
 from llmbench.system.commandline import Parser, guarded, say
 from llmbench.system.console import Terminal
-from llmbench.system.interrupts import as_interrupts
 from llmbench.system.log_capture import captured
 from llmbench.system.number_format import memory
+from llmbench.system.signals import as_interrupts
 
 LOG = "quantize.log"
 

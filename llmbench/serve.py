@@ -31,10 +31,10 @@ from llmbench.run.engine_pool import LOADED_WITH
 from llmbench.system import redaction
 from llmbench.system.commandline import Parser, guarded
 from llmbench.system.console import Terminal
-from llmbench.system.interrupts import as_interrupts
 from llmbench.system.number_format import listed
-from llmbench.system.processes import process_space, started
+from llmbench.system.processes import started
 from llmbench.system.shell import for_a_shell
+from llmbench.system.signals import as_interrupts
 
 PORT, LAST_PORT = 8000, 65535
 HOST = "127.0.0.1"
@@ -209,7 +209,6 @@ def _written(config: Config, checkpoint: Checkpoint, place: Place) -> LocalServe
         root=checkpoint.name,
         pid=pid,
         started=started(pid) or "",
-        space=process_space(),
         log=str(local_servers.new_log()),
         settings=_settings(config, place),
         key_variable=KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None,

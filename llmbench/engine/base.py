@@ -15,8 +15,8 @@ from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
 from llmbench.records import Completion, Request
 from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.nvml import RemoteGpu
 from llmbench.telemetry.records import EngineState
-from llmbench.telemetry.remote_gpu import RemoteGpu
 
 Notice = Callable[[str], None]
 """Shows a sentence to the user."""

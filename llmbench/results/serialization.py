@@ -104,7 +104,7 @@ def from_row(row: Mapping[str, Any]) -> Result:
         whole["completions"] = list(map(_without_ids, listed))
     if isinstance(said := whole.get("judgement"), dict):
         whole["judgement"] = {**said, "completion": _without_ids(said.get("completion"))}
-    line = decoding.build(whole, _Line, numbers=decoding.has_long_numbers(orjson.dumps(whole)))
+    line = decoding.build(whole, _Line)
     if not 0 <= line.value <= 1:
         raise ValueError(f"value must be from 0 to 1, not {line.value}")
     return Result(

@@ -24,8 +24,8 @@ from llmbench.benchmarks.base import Benchmark, score
 from llmbench.benchmarks.importing import import_benchmark, module_of
 from llmbench.errors import GradingError
 from llmbench.records import FinishReason, Outcome, Sample, Score
-from llmbench.system.interrupts import deferred
 from llmbench.system.processes import Spawning, blocked_sigint, end_with_parent, environment
+from llmbench.system.signals import deferred
 
 log = logging.getLogger(__name__)
 

@@ -44,6 +44,7 @@ def settings_of(config: Config, typed: Sequence[str], benchmarks: Mapping[str, B
     if "base_url" in given:
         given.setdefault("model", None)
     try:
+        decoding.check_numbers(given)
         judge = decoding.build(asdict(config.judge) | given, JudgeSettings)
     except TypeError as error:
         raise ConfigError(f"{PREFIX}{error}; give it another value.") from error

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from llmbench._version import __version__
 from llmbench.errors import ConfigError, LlmbenchError
 from llmbench.system import stdio, text
-from llmbench.system.interrupts import SIGNALLED
+from llmbench.system.signals import SIGNALLED
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,7 +5,6 @@ Names that a record does not know are let pass, and what is missing has the reco
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,8 +28,6 @@ WORDS = {
     "object": "an object",
 }
 STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
-LONG_NUMBER = re.compile(rb"\d{19}")
-"""Every whole number of more than 63 bits has that many digits."""
 
 
 def decode(content: bytes, kind: type[T]) -> T:
@@ -40,33 +37,37 @@ def decode(content: bytes, kind: type[T]) -> T:
         ValueError: It is not JSON.
         TypeError: It does not fit the record; the message names the part.
     """
-    return build(orjson.loads(content), kind, numbers=has_long_numbers(content))
+    return build(orjson.loads(content), kind)
 
 
-def has_long_numbers(content: bytes) -> bool:
-    """Whether JSON text may hold a whole number of the 64th bit; orjson refuses longer ones, NaN and infinity by itself."""
-    return LONG_NUMBER.search(content) is not None
-
-
-def build(value: object, kind: type[T], *, numbers: bool = True) -> T:
-    """Returns the record that plain data describes.
-
-    Args:
-        value: Lists, mappings and scalars.
-        kind: A dataclass or any other type that msgspec knows.
-        numbers: Look for NaN, infinity and whole numbers of more than 64 bits.
+def build(value: object, kind: type[T]) -> T:
+    """Returns the record, or what else msgspec knows, that lists, mappings and scalars describe.
 
     Raises:
         TypeError: It does not fit; the message names the part.
     """
     try:
-        made = msgspec.convert(value, kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise TypeError(_sentence(value, kind, error)) from error
-    for place, wanted in _unusable(value) if numbers else ():
-        if not fits(_with(value, place, _Nothing()), kind):  # else nothing says that a number belongs there
-            raise TypeError(f"{_name(place)} must be {wanted}, not {_shown(_at(value, place))}")
-    return made
+
+
+def check_numbers(value: object, place: Place = ()) -> None:
+    """Looks for numbers that JSON, or a column of 64 bits, cannot hold, as YAML can.
+
+    Raises:
+        TypeError: There is one; the message names its place.
+    """
+    wanted = None
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = "a finite number"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        wanted = "a number of at most 64 bits"
+    if wanted is not None:
+        raise TypeError(f"{_name(place)} must be {wanted}, not {_shown(value)}")
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            check_numbers(inner, (*place, key))
 
 
 def plain(record: object) -> Any:  # noqa: ANN401 - nested plain data
@@ -80,20 +81,11 @@ def finite(value: object) -> float | None:
     return value if usable else None  # type: ignore[return-value]
 
 
-class _Nothing:
-    """Fits no annotation but Any."""
-
-
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - numpy's numbers and arrays have `tolist`
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - annotations have no common type
-    """Whether plain data describes a record; numbers are not looked at further."""
-    return _message(value, kind) is None
-
-
-def _message(value: object, kind: Any) -> str | None:  # noqa: ANN401
+def _message(value: object, kind: Any) -> str | None:  # noqa: ANN401 - annotations have no common type
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -149,17 +141,6 @@ def _with(value: Any, place: Place, part: object) -> Any:  # noqa: ANN401
     copy = list(value) if isinstance(value, list | tuple) else dict(value)
     copy[place[0]] = _with(value[place[0]], place[1:], part)  # type: ignore[index]
     return copy
-
-
-def _unusable(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
-    """The places of numbers that JSON, or a column of 64 bits, cannot hold."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield place, "a finite number"
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield place, "a number of at most 64 bits"
-    elif isinstance(value, dict | list | tuple):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _unusable(inner, (*place, key))
 
 
 def _name(place: Place) -> str:

@@ -34,14 +34,6 @@ NODE = 8
 SHOWN = 200
 """Characters of a name that cannot be a path."""
 
-KINDS = (
-    (stat.S_ISDIR, "it is a folder"),
-    (stat.S_ISFIFO, "it is a pipe, not a file"),
-    (stat.S_ISSOCK, "it is a socket, not a file"),
-    (stat.S_ISCHR, "it is a device, not a file"),
-    (stat.S_ISBLK, "it is a device, not a file"),
-)
-
 
 def expanded(name: str, kind: type[LlmbenchError], setting: str) -> Path:
     """A path as a person writes it, with `~`.
@@ -82,22 +74,30 @@ def opened(path: str | os.PathLike[str], most_bytes: int = DATA_BYTES) -> IO[byt
     """
     path = os.fspath(path)
     try:
-        _refuse(Path(path).stat(), path, most_bytes)  # devices are not even opened: some act on that
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        return os.fdopen(_open(path, os.O_RDONLY, Path(path).stat(), most_bytes), "rb")
     except ValueError as error:
         raise OSError(errno.EINVAL, "its name holds a NUL character", path) from error
+
+
+def _open(path: str, flags: int, before: os.stat_result | None = None, most_bytes: int = sys.maxsize) -> int:
+    """A descriptor of a file, of which `before` is the status; devices are not even opened, since some act on that."""
+    if before is not None:
+        _refuse(before, path, most_bytes)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
     try:
         _refuse(os.fstat(descriptor), path, most_bytes)
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
 
 
-def _refuse(status: os.stat_result, path: str, most_bytes: int) -> None:
-    for is_kind, said in KINDS:
-        if is_kind(status.st_mode):
-            raise OSError(errno.EINVAL, said, path)
+def _refuse(status: os.stat_result, path: str, most_bytes: int = sys.maxsize) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "it is a link, and none is followed here", path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe, a socket or a device, not a file"
+        raise OSError(errno.EINVAL, f"it is a {kind}", path)
     if status.st_size > most_bytes:
         raise OSError(errno.EFBIG, f"it has {memory(status.st_size)}, more than {memory(most_bytes)}", path)
 
@@ -122,7 +122,7 @@ def refuse_special(path: Path) -> None:
         OSError: There is; `strerror` says what.
     """
     with suppress(FileNotFoundError):
-        _refuse(path.stat(), str(path), sys.maxsize)
+        _refuse(path.stat(), str(path))
 
 
 def opened_to_add(path: Path, *, make: bool = True) -> int:
@@ -131,28 +131,16 @@ def opened_to_add(path: Path, *, make: bool = True) -> int:
     Raises:
         OSError: It is something else than a file, or cannot be written; `strerror` says which.
     """
+    before = None
     with suppress(FileNotFoundError):
-        _refuse_other(path.lstat(), path)  # devices are not even opened
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    descriptor = os.open(path, flags | (os.O_CREAT if make else 0), 0o644)
-    try:
-        _refuse_other(os.fstat(descriptor), path)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        before = path.lstat()
+    return _open(str(path), os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if make else 0), before)
 
 
 def torn(descriptor: int) -> bool:
     """Whether a file of lines ends within one, as a killed process or a full disk may leave it."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _refuse_other(status: os.stat_result, path: Path) -> None:
-    if stat.S_ISLNK(status.st_mode):
-        raise OSError(errno.ELOOP, "it is a link, and none is followed here", str(path))
-    _refuse(status, str(path), sys.maxsize)
 
 
 def write_new(path: Path, pieces: Iterable[bytes]) -> None:

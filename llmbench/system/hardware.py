@@ -39,12 +39,12 @@ def gpus() -> tuple[Gpu, ...]:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return ()
-    driver = _text(pynvml.nvmlSystemGetDriverVersion())
+    driver = str(pynvml.nvmlSystemGetDriverVersion())
     found = []
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-        name, uuid = _text(pynvml.nvmlDeviceGetName(handle)), _text(pynvml.nvmlDeviceGetUUID(handle))
+        name, uuid = str(pynvml.nvmlDeviceGetName(handle)), str(pynvml.nvmlDeviceGetUUID(handle))
         found += [Gpu(index, name, total, driver, uuid), *_slices(handle, index, name, driver)]
     return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
@@ -59,7 +59,7 @@ def _slices(handle: Any, index: int, name: str, driver: str) -> list[Gpu]:  # no
             with suppress(pynvml.NVMLError):  # a place without a device
                 part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
                 total = int(pynvml.nvmlDeviceGetMemoryInfo(part).total)
-                uuid = _text(pynvml.nvmlDeviceGetUUID(part))
+                uuid = str(pynvml.nvmlDeviceGetUUID(part))
                 found.append(Gpu(index, f"{name} (MIG)", total, driver, uuid))
     except pynvml.NVMLError:
         return []
@@ -89,10 +89,6 @@ def compute_capability(gpu: Gpu) -> tuple[int, int] | None:
     except pynvml.NVMLError:
         return None
     return int(major), int(minor)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> tuple[Gpu, ...]:

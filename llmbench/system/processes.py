@@ -1,14 +1,16 @@
-"""Starting processes that Ctrl-C must not reach, and that must not outlive the one that started them, however it ends."""
+"""Starting processes that Ctrl-C must not reach, and that must not outlive the one that started them, however it ends; and ending them.
+
+It is also the main module of the processes that vLLM spawns (`followed`): they import it before anything else.
+"""
 
 import ctypes
-import importlib
 import os
 import select
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker, util
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -16,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import psutil
 
 VARIABLE = "LLMBENCH_PID"
 """Tells the processes of an engine which process they must not outlive."""
@@ -76,12 +80,12 @@ def followed() -> Iterator[None]:
     """Processes that multiprocessing starts inside follow this one, and so do those that they start in their turn.
 
     The forked ones are told by multiprocessing. The spawned ones import this program's main module before anything else,
-    unless it is a package's, as `python -m llmbench` is; inside, that is a module which has them follow.
+    unless it is a package's, as `python -m llmbench` is; inside, that is this module, which has them follow.
     """
     main = sys.modules["__main__"]
     os.environ[VARIABLE] = str(os.getpid())
     util.register_after_fork(follow, lambda _: follow())
-    sys.modules["__main__"] = importlib.import_module("llmbench.system.follower")
+    sys.modules["__main__"] = sys.modules[__name__]
     try:
         yield
     finally:
@@ -188,3 +192,29 @@ def _status(pid: int) -> list[str]:
     with suppress(OSError), open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - as elsewhere for /proc
         return file.read().rpartition(")")[2].split()
     return []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs and is no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Kills processes, also those that are stopped; those that have ended or are somebody else's are left out."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def kill_family(pid: int) -> None:
+    """Kills a process and all that it has started."""
+    with suppress(psutil.NoSuchProcess):
+        one = psutil.Process(pid)
+        kill((*one.children(recursive=True), one))
+
+
+if __name__ == "__mp_main__":
+    follow()

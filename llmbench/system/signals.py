@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import psutil
-
 from llmbench.errors import Interrupted
-from llmbench.system.interrupts import SIGNALLED
-from llmbench.system.process_family import kill
 
+SIGNALLED = 128
+"""Exit statuses above this say which signal ended the program."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 3.0
 """How long the second signal gives the main thread before the process is left from outside."""
@@ -125,8 +123,45 @@ def _watch(wakeup: socket.socket) -> None:
 
 def leave(status: int) -> None:
     """Ends this process and those that it started, at once, with this exit status."""
+    import psutil  # as late as this, since every command imports this module
+
+    from llmbench.system.processes import kill
+
     with suppress(psutil.Error):
         kill(psutil.Process().children(recursive=True))
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Has SIGTERM and a lost terminal end the program as Ctrl-C does, with its last words, where no run listens; only in the main thread."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    ending = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    before = {number: signal.signal(number, handle) for number in ending if main}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Has signals that would end the run heeded only at the end of the context: what is half begun can neither go on nor be ended."""
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.getsignal(n) for n in ENDING if main}
+    handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for listened in handled:
+        signal.signal(listened, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        _restore(handled)
+    for number in came:
+        handled[signal.Signals(number)](number, None)

@@ -37,7 +37,7 @@ class Aggregate:
         self._duration_s = self._last_t = 0.0
         self._first_j: float | None = None
         self._last_j: float | None = None
-        self._rss, self._children, self._cpu = _Running(), _Running(), _Running()
+        self._rss, self._children = _Running(), _Running()
         self._memory, self._utilization, self._power = _Running(), _Running(), _Running()
         self._throttled: Counter[str] = Counter()
 
@@ -53,7 +53,6 @@ class Aggregate:
         self._last_t, self._last_j = sample.t, energy
         self._rss.add(sample.rss_bytes)
         self._children.add(sample.children_rss_bytes)
-        self._cpu.add(sample.cpu_share)
         self._memory.add(whole(gpu.memory_bytes for gpu in sample.gpus))
         self._utilization.add(utilization(sample.gpus))
         self._power.add(whole(gpu.power_w for gpu in sample.gpus))
@@ -69,7 +68,6 @@ class Aggregate:
             samples=self._samples,
             rss_bytes=self._rss.spread(),
             children_rss_bytes=self._children.spread(),
-            cpu_share=self._cpu.spread(),
             gpu_bytes=self._memory.spread(),
             utilization=self._utilization.spread(),
             power_w=self._power.spread(),

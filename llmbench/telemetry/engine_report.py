@@ -240,9 +240,10 @@ class Restart:
         """The message for the user."""
         parts = [f"A new engine goes on{' in a new process' if self.fresh else ''}"]
         if self.running:
-            requests = "1 request that was" if self.running == 1 else f"{self.running:,} requests that were"
-            parts.append(f"the {requests} running will be asked apart from the rest")
+            were = "was" if self.running == 1 else "were"
+            parts.append(
+                f"the {count(self.running, 'request')} that {were} running will be asked apart from the rest"
+            )
         if self.kept:
-            results = "1 finished result is" if self.kept == 1 else f"{self.kept:,} finished results are"
-            parts.append(f"{results} kept")
+            parts.append(f"{count(self.kept, 'finished result')} {'is' if self.kept == 1 else 'are'} kept")
         return f"{' '.join(self.error.split()).rstrip('.')}. {'; '.join(parts)}."

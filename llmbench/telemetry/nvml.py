@@ -1,4 +1,4 @@
-"""GPUs through NVML. Each value is asked for by itself, so that one that a GPU does not tell costs no other.
+"""GPUs: through NVML, and of other hosts as these report them. Of NVML's each value is asked for by itself, so that one that a GPU does not tell costs no other.
 
 An answer takes some microseconds on most machines and near a millisecond of CPU time on some that are virtual. So each value has
 a pace of its own: it is asked at every look where that is cheap, less often where it is not, and is the last answer in between.
@@ -7,14 +7,14 @@ NVML names: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.htm
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from llmbench.system import hardware
-from llmbench.telemetry.rate_limit import Pace
 from llmbench.telemetry.records import GpuSample
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,30 @@ def throttle_names(bits: int) -> tuple[str, ...]:
     )
 
 
+class Pace:
+    """Every `period_s` seconds, or less often where once costs more than `share` of a core allows.
+
+    Where a time costs much that the next ones do not, `over` spreads the cost: the mean of about so many times decides.
+    """
+
+    def __init__(self, period_s: float, share: float, over: int = 1, longest_s: float = math.inf) -> None:
+        """Due at once. `share` is of one core: 0.01 allows 10 ms of work a second; after `longest_s` it is due whatever it costs."""
+        self._period_s, self._share, self._over, self._longest_s = period_s, share, over, longest_s
+        self._next: float | None = None
+        self._mean_s = 0.0
+        self._times = min(over, 5) - 1  # the first look, which opens files, counts for no more
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until it is due, 0 where it is; `now` on any clock that does not go back."""
+        return 0.0 if self._next is None else max(0.0, self._next - now)
+
+    def done(self, begun: float, cost_s: float) -> None:
+        """It was done, beginning at `begun`, and took `cost_s` seconds of a core."""
+        self._times = min(self._times + 1, self._over)
+        self._mean_s += (cost_s - self._mean_s) / self._times
+        self._next = begun + max(self._period_s, min(self._mean_s / self._share, self._longest_s))
+
+
 SELDOM_S = 1.0
 """Between looks at what changes slowly: clocks, the reasons for them, temperature."""
 STALE_S = 2.0
@@ -63,10 +87,16 @@ class _Question:
     arguments: tuple[int, ...] = ()
     period_s: float = 0.0
     share: float = EACH_SHARE
+    longest_s: float = STALE_S
 
 
 _seldom = partial(_Question, period_s=SELDOM_S, share=SELDOM_SHARE)
-_ENERGY = _Question("nvmlDeviceGetTotalEnergyConsumption", lambda millijoules: int(millijoules) / 1000)
+_ENERGY = _Question(
+    "nvmlDeviceGetTotalEnergyConsumption",
+    lambda millijoules: int(millijoules) / 1000,
+    share=ENERGY_SHARE,
+    longest_s=math.inf,
+)
 _QUESTIONS = {
     "memory_bytes": _Question("nvmlDeviceGetMemoryInfo", lambda info: int(info.used), share=MEMORY_SHARE),
     "utilization": _Question("nvmlDeviceGetUtilizationRates", lambda rates: int(rates.gpu) / 100),
@@ -75,23 +105,9 @@ _QUESTIONS = {
     "memory_clock_mhz": _seldom("nvmlDeviceGetClockInfo", int, (CLOCK_MEMORY,)),
     "throttle": _seldom("nvmlDeviceGetCurrentClocksEventReasons", throttle_names),
     "temperature_c": _seldom("nvmlDeviceGetTemperature", int, (SENSOR_GPU,)),
+    "energy_j": _ENERGY,
 }
-"""By the fields of `GpuSample`, all but energy, which is counted from a beginning."""
-
-
-class _Value:
-    """One value of one GPU, asked at its pace."""
-
-    def __init__(self, ask: Callable[[], Any], pace: Pace) -> None:
-        self._ask, self._pace = ask, pace
-        self._last: Any = None
-
-    def read(self, now: float, *, fresh: bool) -> Any:  # noqa: ANN401 - a question decides what its answer is
-        if fresh or not self._pace.wait_s(now):
-            cost = time.thread_time()
-            self._last = self._ask()
-            self._pace.done(now, time.thread_time() - cost)
-        return self._last
+"""By the fields of `GpuSample`."""
 
 
 class GpuReader:
@@ -101,23 +117,24 @@ class GpuReader:
         """Takes NVML's handle; it is one of `of` GPUs that share what reading may cost."""
         self._handle = handle
         self._energy_start: float | None = self._ask(_ENERGY)
-
-        self._values = {
-            name: _Value(partial(self._ask, asked), Pace(asked.period_s, asked.share / of, longest_s=STALE_S))
+        self._paces = {
+            name: Pace(asked.period_s, asked.share / of, longest_s=asked.longest_s)
             for name, asked in _QUESTIONS.items()
-        } | {"energy_j": _Value(self.energy_j, Pace(0.0, ENERGY_SHARE / of))}
+        }
+        self._last: dict[str, Any] = {}
 
     def read(self, *, fresh: bool = True) -> GpuSample:
         """Its values now; unless `fresh`, as they were a moment ago where they cost too much to ask each time."""
         now = time.monotonic()
-        return GpuSample(**{name: value.read(now, fresh=fresh) for name, value in self._values.items()})
-
-    def energy_j(self) -> float | None:
-        """Joules since this reader was made; None where the GPU does not count them, or began anew."""
-        energy: float | None = self._ask(_ENERGY)
-        if energy is None or self._energy_start is None or energy < self._energy_start:
-            return None
-        return round(energy - self._energy_start, 3)
+        for name, pace in self._paces.items():
+            if fresh or not pace.wait_s(now):
+                cost = time.thread_time()
+                self._last[name] = self._ask(_QUESTIONS[name])
+                pace.done(now, time.thread_time() - cost)
+        energy, start = self._last["energy_j"], self._energy_start
+        # None where the GPU does not count them, or began anew
+        joules = None if energy is None or start is None or energy < start else round(energy - start, 3)
+        return GpuSample(**self._last | {"energy_j": joules})
 
     def _ask(self, question: _Question) -> Any:  # noqa: ANN401 - a question decides what its answer is
         import pynvml
@@ -143,3 +160,23 @@ def _readers(count: int) -> Iterator[GpuReader]:
             yield GpuReader(pynvml.nvmlDeviceGetHandleByIndex(gpu.index), len(gpus))
     except pynvml.NVMLError as error:
         log.warning("NVML gave no access to a GPU, which is not watched: %s", error)
+
+
+@dataclass(slots=True)
+class RemoteGpu:
+    """A GPU of another host, as what computes on it last reported it. Energy goes on where another process counts it from 0."""
+
+    _last: GpuSample = field(default_factory=GpuSample)
+    _before_j: float = 0.0
+
+    def update(self, sample: GpuSample) -> None:
+        """Takes newer values."""
+        before = self._last.energy_j
+        if before is not None and (sample.energy_j is None or sample.energy_j < before):
+            self._before_j += before
+        self._last = sample
+
+    def read(self, *, fresh: bool = True) -> GpuSample:  # noqa: ARG002 - there are no fresher ones here
+        """Its values as they were last."""
+        last = self._last
+        return last if last.energy_j is None else replace(last, energy_j=self._before_j + last.energy_j)

@@ -59,10 +59,7 @@ class TelemetrySample:
         t: Seconds since the run began (`llmbench.system.clock`).
         rss_bytes: Resident memory of this process.
         cpu_share: Cores that this process kept busy since the last look; 1 is one core.
-        children_rss_bytes: Resident memory of its children and theirs; pages that they share count for each.
-        children_cpu_share: Cores that they kept busy.
-        available_bytes: Main memory that the machine could still give. This and the children are read about once a second,
-            and the last value stands until the next.
+        children_rss_bytes: Resident memory of its children and theirs, read about once a second; pages that they share count for each.
         gpus: In the order of CUDA.
         engine: None where no engine is watched.
     """
@@ -71,8 +68,6 @@ class TelemetrySample:
     rss_bytes: int | None = None
     cpu_share: float | None = None
     children_rss_bytes: int | None = None
-    children_cpu_share: float | None = None
-    available_bytes: int | None = None
     gpus: tuple[GpuSample, ...] = ()
     engine: EngineState | None = None
 
@@ -94,7 +89,6 @@ class Totals:
         samples: How many there were.
         rss_bytes: Of this process.
         children_rss_bytes: Of its children together.
-        cpu_share: Cores that this process kept busy.
         gpu_bytes: Memory in use on all watched GPUs together.
         utilization: Mean over the GPUs, 0 to 1.
         power_w: All GPUs together.
@@ -106,7 +100,6 @@ class Totals:
     samples: int
     rss_bytes: Spread
     children_rss_bytes: Spread
-    cpu_share: Spread
     gpu_bytes: Spread
     utilization: Spread
     power_w: Spread

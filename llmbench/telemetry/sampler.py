@@ -1,6 +1,5 @@
 """Memory, GPU use, energy and the engine's state, read ten times a second in a thread of its own, on the run's time axis."""
 
-import dataclasses
 import logging
 import threading
 import time
@@ -8,22 +7,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
+import psutil
+
+from llmbench.system import clock
 from llmbench.telemetry import nvml
-from llmbench.telemetry.aggregate import Aggregate, whole
-from llmbench.telemetry.host import HostReader
-from llmbench.telemetry.rate_limit import Pace
+from llmbench.telemetry.aggregate import Aggregate
+from llmbench.telemetry.nvml import Pace
 from llmbench.telemetry.records import EngineState, GpuSample, GpuUse, Memory, TelemetrySample, Totals
 from llmbench.telemetry.trace import Trace
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.1
-AROUND_S, FLUSH_S = 1.0, 1.0
-"""Children and main memory are read this often at most, where there are many processes less often; the trace is written this often."""
+AROUND_S = 1.0
+"""Children are read this often at most, where there are many processes less often."""
 SHARE, AROUND_SHARE = 0.0085, 0.001
 """Of one core: for the samples, NVML's answers included, and for what is read once a second."""
 OVER = 50
 """Looks that share the cost of one: an answer of NVML that costs milliseconds and is asked for seldom delays no look by much."""
+SHORTEST_S = 0.05
+"""Over less, a share of CPU time says little."""
 
 
 class GpuSource(Protocol):
@@ -31,9 +34,6 @@ class GpuSource(Protocol):
 
     def read(self, *, fresh: bool = True) -> GpuSample:
         """Returns its values now; unless `fresh`, some may be a moment old."""
-
-    def energy_j(self) -> float | None:
-        """Returns joules since it is watched; None where that is unknown."""
 
 
 EngineReader = Callable[[], EngineState]
@@ -60,10 +60,9 @@ class Sampler:
         self._engine: EngineReader | None = None
         self._engine_failed = False
         self._listeners: list[Listener] = []
-        self._trace, self._all, self._asked = Trace(), Aggregate(), Aggregate()
+        self._trace: Trace | None = None
+        self._all, self._asked = Aggregate(), Aggregate()
         self._running_requests = False
-        self._energy_j: float | None = None
-        self._energy_start: float | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -74,21 +73,20 @@ class Sampler:
         self._thread.join()
         self.sample()
         with self._lock:
-            self._trace.flush()
+            if self._trace is not None:
+                self._trace.flush()
 
     def begin(self) -> None:
         """Requests start now."""
         with self._lock:
-            self._energy_start, self._energy_j = self._read_energy(), None
             self._asked, self._running_requests = Aggregate(), True
+            self._sample()
 
     def end(self) -> None:
         """The last request is done."""
         with self._lock:
+            self._sample()
             self._running_requests = False
-            energy = self._read_energy()
-            if energy is not None and self._energy_start is not None:
-                self._energy_j = energy - self._energy_start
 
     def watch_gpus(self, sources: Sequence[GpuSource] | int) -> None:
         """From now on watches these GPUs, or so many of the first that are visible; before `begin`."""
@@ -105,31 +103,20 @@ class Sampler:
             self._engine, self._engine_failed = read, False
 
     def listen(self, listener: Listener) -> None:
-        """Calls `listener` with each sample from now on, in any thread; it must not call the sampler.
-
-        One that raises is called no more.
-        """
+        """Calls `listener` with each sample from now on, in any thread; it must neither call the sampler nor raise."""
         with self._lock:
             self._listeners.append(listener)
 
     def unlisten(self, listener: Listener) -> None:
         """Ends what `listen` began."""
         with self._lock:
-            self._listeners = [other for other in self._listeners if other != listener]
+            self._listeners.remove(listener)
 
     def write(self, path: Path) -> None:
-        """Writes the trace, a JSON object a line: the samples so far, and from now on each within a second.
-
-        Raises:
-            RunError: The file cannot be written.
-        """
+        """Writes a sample to a file, a JSON object a line, and from now on each within a second."""
         with self._lock:
-            self._trace.write(path)
-
-    def trace(self) -> list[TelemetrySample]:
-        """The samples so far, or of a long run some thousand, evenly spread; the file has all of them."""
-        with self._lock:
-            return self._trace.samples()
+            self._trace = Trace(path)
+            self._sample()
 
     def memory(self) -> Memory:
         """Peaks so far; the GPU's is of all processes on it, main memory's of this process alone."""
@@ -139,17 +126,14 @@ class Sampler:
 
     def gpu(self) -> GpuUse:
         """Means and sums between `begin` and `end`."""
-        return GpuUse(self.request_totals().utilization.mean, self._energy_j)
+        with self._lock:
+            totals = self._asked.totals()
+        return GpuUse(totals.utilization.mean, totals.energy_j)
 
     def totals(self) -> Totals:
         """Everything since the start."""
         with self._lock:
             return self._all.totals()
-
-    def request_totals(self) -> Totals:
-        """What was seen between `begin` and `end`."""
-        with self._lock:
-            return self._asked.totals()
 
     def sample(self) -> TelemetrySample:
         """Looks now, beside the regular samples."""
@@ -163,13 +147,8 @@ class Sampler:
             log.exception("telemetry stopped")
 
     def _go_on(self) -> None:
-        flush_at = 0.0
         while not self._stop.wait(self._pace.wait_s(time.monotonic())):
             now, cost = time.monotonic(), time.thread_time()
-            if now >= flush_at:
-                flush_at = now + FLUSH_S
-                with self._lock:
-                    self._trace.flush()
             if not self._around.wait_s(now):
                 with self._lock:
                     self._host.look_around()
@@ -180,43 +159,69 @@ class Sampler:
             self._pace.done(now, time.thread_time() - cost)
 
     def _sample(self, *, fresh: bool = True) -> TelemetrySample:
-        host = self._host.read()
         gpus = tuple(reader.read(fresh=fresh) for reader in self._gpus)
-        sample = dataclasses.replace(host, gpus=gpus, engine=self._read_engine())
-        self._trace.add(sample)
+        sample = self._host.read(gpus, self._read_engine())
+        if self._trace is not None:
+            self._trace.add(sample)
         self._all.add(sample)
         if self._running_requests:
             self._asked.add(sample)
-        for listener in list(self._listeners):
-            try:
-                listener(sample)
-            except Exception:
-                log.exception("a listener to samples failed and is called no more")
-                self._listeners.remove(listener)
+        for listener in self._listeners:
+            listener(sample)
         return sample
 
     def _read_engine(self) -> EngineState | None:
         if self._engine is None:
             return None
         try:
-            state = self._engine()
-            return EngineState(**{name: _number(getattr(state, name)) for name in _ENGINE})
+            return self._engine()
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the run goes on
             if not self._engine_failed:
                 log.warning("The engine's state cannot be read: %s: %s", type(error).__name__, error)
             self._engine_failed = True
             return EngineState()
 
-    def _read_energy(self) -> float | None:
-        return whole(reader.energy_j() for reader in self._gpus)
 
+class HostReader:
+    """Reads this process at every look; its children only when told to look around."""
 
-_ENGINE = tuple(field.name for field in dataclasses.fields(EngineState))
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._cpu_at, self._cpu_s = time.monotonic(), time.process_time()
+        self._cpu_share: float | None = None
+        self._children_rss: int | None = None
 
+    def read(self, gpus: tuple[GpuSample, ...] = (), engine: EngineState | None = None) -> TelemetrySample:
+        """A sample of this process now, and of its children as they were when last looked at."""
+        now = time.monotonic()
+        if now - self._cpu_at >= SHORTEST_S:
+            used = time.process_time()
+            self._cpu_share = round((used - self._cpu_s) / (now - self._cpu_at), 4)
+            self._cpu_at, self._cpu_s = now, used
+        return TelemetrySample(
+            t=round(clock.since_start(), 4),
+            rss_bytes=self._rss(self._process),
+            cpu_share=self._cpu_share,
+            children_rss_bytes=self._children_rss,
+            gpus=gpus,
+            engine=engine,
+        )
 
-def _number(value: float | None) -> float | None:
-    """A plain number, also from numpy or torch."""
-    return value if value is None or type(value) in (int, float) else float(value)
+    def look_around(self) -> None:
+        """Reads the children: the whole process table is searched, some milliseconds on a large machine."""
+        try:
+            children = self._process.children(recursive=True)
+        except (psutil.Error, OSError):
+            self._children_rss = None
+        else:
+            self._children_rss = sum(self._rss(child) or 0 for child in children)
+
+    @staticmethod
+    def _rss(process: psutil.Process) -> int | None:
+        try:
+            return int(process.memory_info().rss)
+        except (psutil.Error, OSError):  # it has ended meanwhile
+            return None
 
 
 def _bytes(value: float | None) -> int | None:

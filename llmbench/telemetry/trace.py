@@ -1,7 +1,8 @@
-"""trace.jsonl: every sample a line, written as the run goes. In memory only some of them stay, evenly spread."""
+"""trace.jsonl: every sample a line, written as the run goes."""
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,79 +16,42 @@ from llmbench.telemetry.records import TelemetrySample
 log = logging.getLogger(__name__)
 
 KEEP = 4096
-"""Samples that stay in memory at most: about seven minutes of ten a second; of a longer run every second one, fourth, …"""
-
-
-class Thinned:
-    """The samples of a run of any length, at most `keep` of them, at even distances."""
-
-    def __init__(self, keep: int = KEEP) -> None:
-        self._keep, self._stride, self._seen = keep, 1, 0
-        self.samples: list[TelemetrySample] = []
-
-    def add(self, sample: TelemetrySample) -> None:
-        """Keeps the sample if its turn has come."""
-        if self._seen % self._stride == 0:
-            self.samples.append(sample)
-        self._seen += 1
-        if len(self.samples) > self._keep:
-            del self.samples[1::2]
-            self._stride *= 2
+"""Samples that are read of a trace at most."""
+FLUSH_S = 1.0
+"""Samples are held back for so long."""
 
 
 class Trace:
-    """Keeps samples thinly, and writes all of them to a file once there is one."""
+    """Writes samples to a file, which may have those of an earlier process; where it takes nothing, the trace ends there."""
 
-    def __init__(self) -> None:
-        self._thinned = Thinned()
-        self._path: Path | None = None
+    def __init__(self, path: Path) -> None:
+        self._path, self._ended = path, False
         self._pending: list[bytes] = []
+        self._flush_at = 0.0
 
     def add(self, sample: TelemetrySample) -> None:
-        """Takes a sample, for the file too."""
-        self._thinned.add(sample)
-        if self._path is not None:
-            self._pending.append(_line(sample))
-
-    def samples(self) -> list[TelemetrySample]:
-        """Those kept."""
-        return list(self._thinned.samples)
-
-    def write(self, path: Path) -> None:
-        """Begins a file, or goes on with it, with the samples kept so far; the same file again is brought up to date.
-
-        Raises:
-            RunError: It cannot be written.
-        """
-        if path != self._path:
+        """Takes a sample."""
+        if self._ended:
+            return
+        self._pending.append(
+            orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+        )
+        if time.monotonic() >= self._flush_at:
             self.flush()
-            self._pending = [_line(sample) for sample in self._thinned.samples]
-        try:
-            self._append(path)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written ({error.strerror}).") from error
-        self._path = path
 
     def flush(self) -> None:
-        """Hands what is pending to the file system; where the file takes nothing, nothing more is written to it."""
-        if self._path is None or not self._pending:
+        """Hands what is pending to the file system."""
+        if not self._pending:
             return
-        try:
-            self._append(self._path)
-        except OSError as error:
-            log.warning("%s cannot be written (%s); it ends here.", self._path, error)
-            self._path = None
-
-    def _append(self, path: Path) -> None:
+        self._flush_at = time.monotonic() + FLUSH_S
         lines, self._pending = b"".join(self._pending), []
-        with os.fdopen(
-            files.opened_to_add(path), "a+b"
-        ) as file:  # whoever wrote it last may have torn its last line
-            file.write(b"\n" + lines if files.torn(file.fileno()) else lines)
-
-
-def _line(sample: TelemetrySample) -> bytes:
-    return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            with os.fdopen(files.opened_to_add(self._path), "a+b") as file:
+                # whoever wrote it last may have torn its last line
+                file.write(b"\n" + lines if files.torn(file.fileno()) else lines)
+        except OSError as error:
+            log.warning("%s cannot be written (%s); it ends here.", self._path, error.strerror)
+            self._ended = True
 
 
 def read_trace(path: Path, keep: int = KEEP) -> list[TelemetrySample]:
@@ -98,13 +62,18 @@ def read_trace(path: Path, keep: int = KEEP) -> list[TelemetrySample]:
     Raises:
         RunError: It cannot be read.
     """
-    thinned = Thinned(keep)
+    kept: list[TelemetrySample] = []
+    stride = 1
     try:
-        for sample in _samples(path):
-            thinned.add(sample)
+        for number, sample in enumerate(_samples(path)):
+            if number % stride == 0:
+                kept.append(sample)
+            if len(kept) > keep:
+                del kept[1::2]
+                stride *= 2
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}).") from error
-    return thinned.samples
+    return kept
 
 
 def _samples(path: Path) -> Iterator[TelemetrySample]:

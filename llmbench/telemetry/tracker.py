@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -40,12 +41,7 @@ class MemoryTracker:
         """Touches nothing yet; `sampler` is one that runs already, otherwise all visible GPUs are watched.
 
         `of_run`: the log is one of a run's files, so no link is followed, and where it cannot be written the run goes on without.
-
-        Raises:
-            RunError: `log_file` is empty.
         """
-        if not str(log_file):
-            raise RunError("MemoryTracker needs the name of a file; log_file is empty.")
         self.path = Path(log_dir).absolute() / log_file
         self._shared, self._of_run = sampler, of_run
         self._own: Sampler | None = None
@@ -152,10 +148,10 @@ class MemoryTracker:
         children = totals.children_rss_bytes
         lines = [
             f"Tracked for {totals.duration_s:.1f} s, {totals.samples} samples",
-            f"  memory of this process  {_gib(totals.rss_bytes)}",
+            f"  memory of this process  {_both(totals.rss_bytes)}",
         ]
         if children.peak:
-            lines.append(f"  memory of its children  {_gib(children)}")
+            lines.append(f"  memory of its children  {_both(children)}")
         if not self._gpus:
             lines.append("  GPU                     none watched")
         else:
@@ -164,11 +160,11 @@ class MemoryTracker:
 
 
 def _gpu_summary(totals: Totals) -> list[str]:
-    busy, power, energy = totals.utilization, totals.power_w, totals.energy_j
+    energy = totals.energy_j
     lines = [
-        f"  GPU memory              {_gib(totals.gpu_bytes)}",
-        f"  GPU utilisation         {_both(busy, 100, '%')}",
-        f"  GPU power               {_both(power, 1, ' W')}",
+        f"  GPU memory              {_both(totals.gpu_bytes)}",
+        f"  GPU utilisation         {_both(totals.utilization, lambda share: percent(share, 0))}",
+        f"  GPU power               {_both(totals.power_w, lambda watts: f'{watts:.0f} W')}",
         f"  GPU energy              {_UNKNOWN if energy is None else f'{energy:,.0f} J ({energy / 3600:,.2f} Wh)'}",
     ]
     if totals.throttled:
@@ -182,16 +178,10 @@ def _gpu_summary(totals: Totals) -> list[str]:
 _UNKNOWN = "not told by the driver"
 
 
-def _both(spread: Spread, factor: float, unit: str) -> str:
+def _both(spread: Spread, shown: Callable[[float], str] = memory) -> str:
     if spread.mean is None or spread.peak is None:
         return _UNKNOWN
-    return f"peak {spread.peak * factor:.0f}{unit}, mean {spread.mean * factor:.0f}{unit}"
-
-
-def _gib(spread: Spread) -> str:
-    if spread.mean is None or spread.peak is None:
-        return _UNKNOWN
-    return f"peak {memory(spread.peak)}, mean {memory(spread.mean)}"
+    return f"peak {shown(spread.peak)}, mean {shown(spread.mean)}"
 
 
 def _line(sample: TelemetrySample, since_s: float) -> str:

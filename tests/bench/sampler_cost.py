@@ -21,8 +21,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
-        trace = Path(folder) / "trace.jsonl"
-        sampler.write(trace)
+        sampler.write(Path(folder) / "trace.jsonl")
         sampler.watch_engine(lambda: EngineState(running=1, waiting=0))
         sampler.begin()
         cpu, wall = time.process_time(), time.monotonic()
@@ -30,16 +29,15 @@ def main() -> None:
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
         share = cpu / wall
         sampler.end()
-        sampler.write(trace)  # also what is still held back
-        samples = len(trace.read_text().splitlines())
+        samples = sampler.totals().samples
     questions = {}
     for reader in nvml.readers(1):
-        for name in ("MEMORY", "UTILIZATION", "POWER", "ENERGY", "SM_CLOCK", "THROTTLE", "TEMPERATURE"):
+        for name, question in nvml._QUESTIONS.items():
             cpu = time.thread_time()
             for _ in range(20):
-                reader._ask(getattr(nvml, f"_{name}"))
+                reader._ask(question)
                 time.sleep(0.05)
-            questions[name.lower()] = round((time.thread_time() - cpu) / 20 * 1e6)
+            questions[name] = round((time.thread_time() - cpu) / 20 * 1e6)
     gpus = [gpu.name for gpu in hardware.gpus()]
     print(
         json.dumps(

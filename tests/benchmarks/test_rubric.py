@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmbench.benchmarks.rubric import CORRECT_OR_NOT, Rubric
-from llmbench.engine.fake.judging import JUDGES
+from llmbench.engine.fake.misbehaviour import JUDGES
 from llmbench.records import Outcome
 from llmbench.run.prompts import text_hash
 from tests.helpers.judged import INJECTIONS, mark_of

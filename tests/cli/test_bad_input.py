@@ -261,7 +261,9 @@ def test_the_command_line_says_it_too(
     path = tmp_path / "rows.jsonl"
     os.mkfifo(path)
     arguments = ["engine=fake", "benchmark=gsm8k", f"benchmarks.gsm8k.data_files={path}"]
-    assert f"{path} cannot be read (it is a pipe, not a file)" in refused(main, arguments, capfd)
+    assert f"{path} cannot be read (it is a pipe, a socket or a device, not a file)" in refused(
+        main, arguments, capfd
+    )
     path.unlink()
     path.write_text(f'{ROW}\n{ROW}\n{{"question": "?"}}\n')
     assert (

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbench.engine.cache import store
-from llmbench.engine.cache.entry import CachedAnswer
-from llmbench.engine.cache.store import Answers
+from llmbench.engine.cache.store import Answers, CachedAnswer
 from llmbench.records import Completion, FinishReason
 from tests.helpers.paths import ROOT
 

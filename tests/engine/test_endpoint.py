@@ -3,6 +3,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -373,16 +374,20 @@ def test_an_answer_that_nobody_took_before_an_abort_answers_no_later_request() -
 
 
 def test_no_thread_is_left_where_closing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fails(_: object) -> None:
-        raise OSError("no such socket")
-
     def threads() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name == "llmbench-endpoint"]
 
     before = threads()
     with serving() as server, engine(server) as made:
         assert len(threads()) > len(before)
-        monkeypatch.setattr(type(made._client), "close", fails)
+        client: Any = made._client
+        close = client.close
+
+        async def fails() -> None:
+            await close()
+            raise OSError("no such socket")
+
+        monkeypatch.setattr(client, "close", fails)
         with pytest.raises(OSError, match="no such socket"):
             made.close()
     assert threads() == before

@@ -40,6 +40,7 @@ PAGES = [
     ("vllm:gpu_cache_usage_perc 1e-1", EngineState(kv_cache_use=0.1)),
     ("vllm:num_requests_running 5 1700000000000", EngineState(running=5)),
     ("vllm:num_requests_running NaN\nvllm:num_requests_waiting x\nvllm:num_requests_running", None),
+    ("vllm:num_requests_running +Inf\nvllm:num_requests_waiting 2", EngineState(waiting=2)),
     ("<html>vllm:num_requests_running 5</html>", None),
     ("python_info 1.0", None),
     ("", None),

@@ -112,8 +112,12 @@ def test_files_of_dead_servers_are_ignored_and_removed(pids: list[int]) -> None:
     assert not any(path.exists() for path in files)
 
 
-def test_other_machines_files_and_unreadable_ones_are_left_alone(pids: list[int]) -> None:
-    written(pids[0], space="elsewhere pid:[1]")
+def test_other_machines_files_and_unreadable_ones_are_left_alone(
+    pids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(local_servers, "process_space", lambda: "elsewhere pid:[1]")
+        written(pids[0])
     (local_servers.folder() / "odd.json").write_text("{")
     files = set(local_servers.folder().glob("*.json"))
     assert local_servers.running() == []

@@ -11,7 +11,7 @@ import pytest
 from llmbench.engine.replicas import cleaner, cluster
 from llmbench.engine.replicas.engine import ReplicatedEngine
 from llmbench.errors import EngineDiedError, EngineError
-from llmbench.system import process_family
+from llmbench.system import processes
 from tests.helpers.settings import compose
 
 # What a killed run leaves
@@ -64,13 +64,13 @@ def test_a_family_is_killed_as_a_whole() -> None:
     assert one.stdin is not None
     one.stdout.readline()
     (child,) = psutil.Process(one.pid).children()
-    process_family.kill_family(one.pid)
+    processes.kill_family(one.pid)
     one.wait()
     psutil.wait_procs([child], timeout=60)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     for stream in (one.stdout, one.stdin):
         stream.close()
-    process_family.kill_family(one.pid)
+    processes.kill_family(one.pid)
 
 
 def test_without_ray_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

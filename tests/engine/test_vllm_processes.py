@@ -18,7 +18,7 @@ import pytest
 
 from llmbench.engine.vllm.internals.processes import started_processes
 from llmbench.engine.vllm.processes import EngineProcesses, close, watch_for_death
-from llmbench.system.process_family import is_alive
+from llmbench.system.processes import is_alive
 
 SPAWN = multiprocessing.get_context("spawn")
 

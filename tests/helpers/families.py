@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-from llmbench.system.process_family import is_alive
+from llmbench.system.processes import is_alive
 
 WITHIN_S = 30.0
 """For the kernel and for processes that notice by themselves, on a busy machine; it takes a second or two."""

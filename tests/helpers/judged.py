@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from llmbench.engine.fake.judging import JUDGES
+from llmbench.engine.fake.misbehaviour import JUDGES
 from tests.helpers.own_data import jsonl
 from tests.helpers.stand_in_server import Body, last_message
 

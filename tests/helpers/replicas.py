@@ -19,7 +19,7 @@ from llmbench.engine.replicas.ray_environment import FOLDER
 from llmbench.engine.workload import Workload
 from llmbench.records import Completion, FinishReason, Request, Sampling
 from llmbench.run.engine_pool import EnginePool
-from llmbench.system.process_family import is_alive
+from llmbench.system.processes import is_alive
 from tests.helpers.commands import lines_in, wait_until
 from tests.helpers.settings import compose
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmbench.engine.endpoint import local_servers
 from llmbench.engine.endpoint.local_servers import LocalServer
-from llmbench.system.processes import process_space, started
+from llmbench.system.processes import started
 from tests.helpers.commands import ENVIRONMENT, LIMIT_S
 from tests.helpers.families import all_end, descendants
 from tests.helpers.paths import ROOT
@@ -71,7 +71,6 @@ def written(pid: int, model: str = "org/tiny", port: int = 8000, **values: objec
     """A server as a process of this number would have written it down."""
     fields = {
         "started": started(pid) or "",
-        "space": process_space(),
         "log": "/no/log",
         "ready": True,
         **values,

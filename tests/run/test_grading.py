@@ -18,7 +18,7 @@ from llmbench.errors import GradingError, Interrupted
 from llmbench.records import FinishReason, Outcome, Sample, Score
 from llmbench.run import grading
 from llmbench.run.grading import Grader, checked_score, find_stated, grade
-from llmbench.system.interrupts import as_interrupts
+from llmbench.system.signals import as_interrupts
 from tests.helpers.commands import wait_until
 
 pytestmark = pytest.mark.slow

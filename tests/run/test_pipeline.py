@@ -12,7 +12,7 @@ import pytest
 
 from llmbench.benchmarks.arithmetic import Arithmetic
 from llmbench.engine.fake import FakeEngine
-from llmbench.engine.fake.thoughts import Thoughts
+from llmbench.engine.fake.tokenizer import Thoughts
 from llmbench.errors import DataError, EngineError, Interrupted, RunError
 from llmbench.records import Completion, FinishReason, Outcome, Request, Result
 from llmbench.results.reader import load_run, read_journal

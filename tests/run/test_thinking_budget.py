@@ -9,7 +9,7 @@ import pytest
 import llmbench
 from llmbench.cli.main import main
 from llmbench.engine.fake import WordTokenizer
-from llmbench.engine.fake.thoughts import ASSISTANT, Thoughts
+from llmbench.engine.fake.tokenizer import ASSISTANT, Thoughts
 from llmbench.errors import ConfigError
 from llmbench.records import Completion, FinishReason, Request, Result, Sample
 from llmbench.report import score_charts

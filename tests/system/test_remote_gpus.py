@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbench.telemetry import GpuSample, Sampler, read_trace, sampler
-from llmbench.telemetry.rate_limit import Pace
-from llmbench.telemetry.remote_gpu import RemoteGpu
+from llmbench.telemetry import GpuSample, Sampler, read_trace, trace
+from llmbench.telemetry.nvml import Pace, RemoteGpu
 from tests.helpers.commands import wait_until
 
 
@@ -50,7 +49,7 @@ def test_the_trace_is_written_also_where_children_are_seldom_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the many processes of Ray one look at all children costs more than its share of a second."""
-    monkeypatch.setattr(sampler, "FLUSH_S", 0.02)
+    monkeypatch.setattr(trace, "FLUSH_S", 0.02)
     path, here = tmp_path / "trace.jsonl", Sampler(0, period_s=0.005)
     here._around = Pace(1e9, 1.0)
     here._around.done(time.monotonic(), 0.0)

@@ -1,7 +1,6 @@
 """The response cache (`cache=on`): completions of earlier runs, given back where everything that decides them is the same.
 
     keys.py         what decides a completion, as a key
-    entry.py        an answer as it is stored
     store.py        the store: one SQLite file in llmbench's cache folder, for all runs and processes
     engine.py       an engine that looks there before it asks
 

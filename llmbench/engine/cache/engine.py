@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import Engine, Notice
-from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.engine.cache.keys import Keys
-from llmbench.engine.cache.store import Answers, answers_file
+from llmbench.engine.cache.store import Answers, CachedAnswer, answers_file
 from llmbench.errors import CacheError
 from llmbench.records import Completion, FinishReason, Request, well_formed
 from llmbench.telemetry.engine_report import EngineReport

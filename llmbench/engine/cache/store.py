@@ -4,17 +4,22 @@ Keys are hashes, and prompts are not kept at all. Writing is whole or not at all
 written a second's worth at a time; when the file passes its bound, those go that were not used for longest.
 """
 
+import base64
+import binascii
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from llmbench.engine.bundled_model import cache_folder
-from llmbench.engine.cache.entry import CachedAnswer
 from llmbench.errors import CacheError
+from llmbench.records import Completion, Request, ScoredChoice
 from llmbench.system import files
 
 FILE = "answers.sqlite"
@@ -25,8 +30,6 @@ FLUSH_S, FLUSH_ENTRIES = 1.0, 256
 """Answers are written after so long, or when there are so many."""
 EVICT_S, EVICT_ENTRIES, EVICT_TO = 0.5, 64, 0.9
 """Entries are dropped in small transactions, for so long at a time, until so much of the bound is taken."""
-VACUUM_PAGES = 4096
-"""Pages given back to the file system at a time: 16 MiB."""
 WAL_BYTES = 16 << 20
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL)",
@@ -34,6 +37,51 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, amount INTEGER NOT NULL)",
     f"PRAGMA user_version = {SCHEMA}",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer as it is kept: a completion without what depends on its run, and `words` in place of ids that mean nothing later.
+
+    Deflated and in base64, so that no text stands there as it is.
+    """
+
+    completion: Completion
+    words: str | None = None
+
+    @classmethod
+    def of(cls, completion: Completion, words: str | None = None) -> Self:
+        """From what an engine gave."""
+        ids = completion.output_ids if words is None else ()
+        kept = replace(
+            completion, request_id="", output_ids=ids, cached_tokens=0, timing=None, from_cache=True
+        )
+        return cls(kept, words)
+
+    def pack(self) -> bytes:
+        """As it is stored."""
+        return base64.b64encode(zlib.compress(msgspec.json.encode(self), 1))
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Self | None:
+        """From what was stored; None where it is damaged."""
+        try:
+            return msgspec.json.decode(zlib.decompress(base64.b64decode(value)), type=cls)
+        except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def given_to(self, request: Request, output_ids: tuple[int, ...]) -> Completion:
+        """The completion of a request of this run; the engine's count of the prompt counts where it has no tokens here."""
+        kept = self.completion
+        known = len(request.prompt_ids) if not request.choices else 0
+        scored = zip(request.choices, kept.choices, strict=True)
+        return replace(
+            kept,
+            request_id=request.id,
+            output_ids=output_ids,
+            prompt_tokens=known or kept.prompt_tokens,
+            choices=tuple(ScoredChoice.of(choice, before.loglikelihood) for choice, before in scored),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +143,16 @@ class Answers:
                 f"The response cache {self.path} is another version's (form {known}, not {SCHEMA}); "
                 "`python -m llmbench.cache --clear` empties it."
             )
-        if not known:
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before there is a table
-        self._use_log()
+        self._db.execute("PRAGMA auto_vacuum = FULL")  # what is dropped makes the file smaller
+        # readers and a writer side by side; of two processes that make the file at once one is refused, and has the other's mode
+        with suppress(sqlite3.OperationalError):
+            self._db.execute("PRAGMA journal_mode = WAL").fetchone()
         self._db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash; the last second may be missing
         self._db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         if not known:
             with self._transaction():
                 for statement in _TABLES:
                     self._db.execute(statement)
-
-    def _use_log(self) -> None:
-        """Readers and a writer side by side. Of two processes that make the file at once, one is told to try again, without waiting."""
-        until = time.monotonic() + BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
 
     def get(self, key: bytes) -> CachedAnswer | None:
         """The answer under a key, counted as a hit; None where there is none, or it is damaged."""
@@ -164,28 +200,19 @@ class Answers:
         self._flushed = time.monotonic()
 
     def _bound(self) -> None:
-        """Drops what was not used for longest until the bound holds, and gives the file system back what the file has too much."""
-        if self._max_bytes is None:
+        """Drops what was not used for longest until the bound holds."""
+        if self._max_bytes is None or self._size() <= self._max_bytes:
             return
-        page, until = self._number("PRAGMA page_size"), time.monotonic() + EVICT_S
-        if self._taken() * page > self._max_bytes:
-            while self._taken() * page > EVICT_TO * self._max_bytes and time.monotonic() < until:
-                with self._transaction():
-                    self._db.execute(
-                        "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
-                        (EVICT_ENTRIES,),
-                    )
-        excess = self._number("PRAGMA page_count") - self._max_bytes // page
-        if excess > 0:
-            self._give_back(min(excess, VACUUM_PAGES))
+        until = time.monotonic() + EVICT_S
+        while self._size() > EVICT_TO * self._max_bytes and time.monotonic() < until:
+            with self._transaction():
+                self._db.execute(
+                    "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?)",
+                    (EVICT_ENTRIES,),
+                )
 
-    def _give_back(self, pages: int) -> None:
-        """Shortens the file; only `executescript` takes all the steps of this statement, a page each."""
-        self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
-
-    def _taken(self) -> int:
-        """Pages that hold something."""
-        return self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
+    def _size(self) -> int:
+        return self._number("PRAGMA page_count") * self._number("PRAGMA page_size")
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])
@@ -226,7 +253,6 @@ class Answers:
             with self._transaction():
                 self._db.execute("DELETE FROM answers")
                 self._db.execute("DELETE FROM totals")
-            self._give_back(self._number("PRAGMA freelist_count"))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:

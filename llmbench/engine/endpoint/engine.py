@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -59,18 +58,12 @@ class EndpointEngine(ModelEngine):
         self._client: AsyncOpenAI | None = None
         self._server: servers.Server | None = None
         self._exchanges: Exchanges | None = None
-        self._metrics: ServerMetrics | None = None
+        self._metrics = ServerMetrics()
 
     def prepare(self) -> None:
-        """Imports the client.
+        """Imports the client."""
+        import openai  # noqa: F401 - so that it is there
 
-        Raises:
-            EngineError: It is missing.
-        """
-        try:
-            import openai  # noqa: F401 - so that it is there
-        except ImportError as error:
-            raise EngineError("engine=endpoint needs the package openai; `pip install openai`.") from error
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -94,7 +87,8 @@ class EndpointEngine(ModelEngine):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="llmbench-endpoint", daemon=True)
         self._thread.start()
-        self._metrics = ServerMetrics(found.address)
+        watch = self._metrics.watch(self._client, found.address.outside_api("metrics"))
+        asyncio.run_coroutine_threadsafe(watch, self._loop)
 
     def _connect(self, server: servers.Server) -> "AsyncOpenAI":
         from httpx2 import Limits
@@ -128,7 +122,8 @@ class EndpointEngine(ModelEngine):
                 self._queued.appendleft(entry)
             else:
                 self._queued.append(entry)
-        self._soon(self._fill)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._fill)
 
     def step(self) -> list[Completion]:
         """Waits a moment and returns what was answered.
@@ -151,10 +146,6 @@ class EndpointEngine(ModelEngine):
             raise failure
         return finished
 
-    def _soon(self, call: Callable[[], None]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call)
-
     def _fill(self) -> None:
         """Asks what waits, as far as there are places; runs in the loop's thread."""
         with self._lock:
@@ -162,18 +153,13 @@ class EndpointEngine(ModelEngine):
                 request, since = self._queued[0]
                 if not self._cost.admits(request):
                     if not self._tasks:
-                        self._fail(StoppedError(self._too_dear()))
+                        most, spent = self._config.engine.max_cost, self._cost.before + self._cost.spent
+                        said = f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {spent:.4g})"
+                        self._fail(StoppedError(f"{said}; what was finished is kept."))
                     return
                 self._queued.popleft()
                 self._place_wait_s += 0.0 if since is None else time.monotonic() - since
                 self._tasks[request.id] = request, asyncio.ensure_future(self._ask(request))
-
-    def _too_dear(self) -> str:
-        most = self._config.engine.max_cost
-        return (
-            f"The next request could cost more than engine.max_cost={most:g} allows (spent so far: {self._cost.before + self._cost.spent:.4g}); "
-            "what was finished is kept."
-        )
 
     def _fail(self, error: EngineError) -> None:
         self._failure = self._failure or error
@@ -232,14 +218,14 @@ class EndpointEngine(ModelEngine):
 
     def state(self) -> EngineState:
         """Returns what is in flight, by the server's metrics where it has them; what waits for a place or its next try is queued."""
-        exchanges, metrics = self._exchanges, self._metrics
+        exchanges = self._exchanges
         pausing = exchanges.pausing if exchanges is not None else 0
         own = EngineState(
             running=max(0, len(self._tasks) - pausing),
             queued=len(self._queued) + pausing,
             generated_tokens=exchanges.tokens if exchanges is not None else 0,
         )
-        return own if metrics is None else metrics.over(own)
+        return self._metrics.over(own)
 
     def report(self) -> EngineReport:
         """Returns what the server said of itself, and what asking it took."""
@@ -257,15 +243,15 @@ class EndpointEngine(ModelEngine):
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - connections are closed in any case
         """Ends what is in flight, and the thread."""
         loop, thread, client = self._loop, self._thread, self._client
-        metrics, self._metrics = self._metrics, None
         self._loop = self._thread = self._client = None
-        if metrics is not None:
-            metrics.close()
         if loop is None or thread is None:
             return
 
         async def end() -> None:
-            await self._cancel_tasks()
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await loop.shutdown_asyncgens()  # streams that were left half read
             if client is not None:
                 await client.close()

@@ -13,7 +13,7 @@ from llmbench.config.schema import Config
 from llmbench.engine.endpoint.body import body_of
 from llmbench.engine.endpoint.health import Health
 from llmbench.engine.endpoint.reply import FILTERED, Reply, read
-from llmbench.engine.endpoint.trouble import MOST_S, Trouble, pause, refusal, trouble_of
+from llmbench.engine.endpoint.trouble import FAILS, MOST_S, Trouble, pause, refusal, trouble_of
 from llmbench.engine.messages import is_chat
 from llmbench.errors import EngineError, StoppedError
 from llmbench.records import CONTINUATION_SUFFIX, Completion, FinishReason, Request, Timing
@@ -178,8 +178,11 @@ class Exchanges:
             StoppedError: It is the server.
         """
         said = f"the server failed for engine.retry_s={self.health.retry_s:g} s: {trouble.says}"
+        failed = (
+            trouble.status or 0
+        ) >= FAILS  # the server was there, and says itself that it failed at this request
         if self.health.answered > troubled or (
-            trouble.fails and await self.health.lists() and self.health.is_lost()
+            failed and await self.health.lists() and self.health.is_lost()
         ):
             return Completion.aborted(request, said)
         raise StoppedError(f"{self.health.server.address.url}: {said}; what was finished is kept.")

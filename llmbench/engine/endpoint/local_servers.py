@@ -3,7 +3,7 @@
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +35,6 @@ class LocalServer:
         root: What the model was loaded from.
         pid: The process of `llmbench.serve`, with which the server ends.
         started: When that process started.
-        space: The machine or container in which `pid` means something.
         log: vLLM's own log.
         settings: What the server was started with.
         key_variable: The environment variable with the key that it asks for.
@@ -47,7 +46,6 @@ class LocalServer:
     root: str
     pid: int
     started: str
-    space: str
     log: str
     settings: dict[str, Any] = field(default_factory=dict)
     key_variable: str | None = None
@@ -73,7 +71,8 @@ def folder() -> Path:
     return cache_folder() / "servers"
 
 
-def _file(pid: int) -> Path:
+def _file(pid: int | str) -> Path:
+    """The file of a process, whose number means something on this machine or in this container alone; the folder may be seen by several."""
     space = re.sub(r"[^A-Za-z0-9]+", "-", process_space()).strip("-")
     return folder() / f"{space}-{pid}.json"
 
@@ -122,13 +121,11 @@ def remove(pid: int) -> None:
 
 def running() -> list[LocalServer]:
     """The servers of this machine, those that are still loading too; the files of dead ones are removed."""
-    found, space = [], process_space()
-    for path in sorted(folder().glob("*.json")):
+    found = []
+    for path in sorted(folder().glob(_file("*").name)):
         try:
             server = decoding.decode(files.read(path, files.JSON_BYTES), LocalServer)
         except (OSError, TypeError, ValueError):  # of another version, or just being removed
-            continue
-        if server.space != space:  # another machine's, in a folder that both see
             continue
         if started(server.pid) == server.started:
             found.append(server)
@@ -151,8 +148,15 @@ def with_address(engine: EngineConfig, model: ModelConfig | None = None) -> Engi
         return engine
     servers = running()
     ready = [server for server in servers if server.ready]
+    if not ready and servers:
+        raise ConfigError(
+            f"engine=endpoint has no address, and a server is still loading: {_named(servers)}; wait until it is ready."
+        )
     if not ready:
-        raise ConfigError(_none(servers))
+        raise ConfigError(
+            "engine=endpoint needs an address, and no server of llmbench.serve runs here; start one with "
+            "`python -m llmbench.serve model=NAME`, or set engine.base_url=http://HOST:PORT/v1."
+        )
     fitting = [server for server in ready if _serves(server, engine.served_model, model)]
     chosen = ready if len(ready) == 1 else fitting  # whether the only one serves the model is checked later
     if len(chosen) != 1:
@@ -169,14 +173,5 @@ def _serves(server: LocalServer, name: str | None, model: ModelConfig | None) ->
     return model is None or same_model(model, Server(Address(server.url), server.model, server.root))
 
 
-def _none(loading: Sequence[LocalServer]) -> str:
-    if loading:
-        return f"engine=endpoint has no address, and a server is still loading: {_named(loading)}; wait until it is ready."
-    return (
-        "engine=endpoint needs an address, and no server of llmbench.serve runs here; start one with "
-        "`python -m llmbench.serve model=NAME`, or set engine.base_url=http://HOST:PORT/v1."
-    )
-
-
-def _named(servers: Sequence[LocalServer]) -> str:
+def _named(servers: list[LocalServer]) -> str:
     return ", ".join(map(str, servers))

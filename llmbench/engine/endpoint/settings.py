@@ -42,9 +42,7 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
         config = replace(config, engine=with_address(config.engine, config.model))
     server, said = remembered(config.engine) if known is None else Server.of(known), list[str]()
     chat = is_chat(config.engine)
-    _check_chat(config, chat=chat)
-    _check_thinking(config, chat=chat)
-    _check_model_files(config, chat=chat)
+    _check(config, chat=chat)
     if server.max_length is not None and "max_length" in config.model.from_checkpoint:
         config = replace(config, model=replace(config.model, max_length=server.max_length))
     if server.vllm:
@@ -74,25 +72,19 @@ def complete(config: Config, known: ServerIdentity | None = None) -> tuple[Confi
     return config, said
 
 
-def _check_chat(config: Config, *, chat: bool) -> None:
+def _check(config: Config, *, chat: bool) -> None:
+    """Refuses what the server decides."""
+    model, budget = config.model, config.sampling.thinking_budget
     for name, benchmark in config.benchmarks.items():
         if chat and not benchmark.chat:
             raise ConfigError(
                 f"benchmarks.{name}.chat=false is refused with engine.api=chat, which sends messages; set engine.api=completions."
             )
-
-
-def _check_thinking(config: Config, *, chat: bool) -> None:
-    budget = config.sampling.thinking_budget
     if chat and budget is not None:
         raise ConfigError(
             f"sampling.thinking_budget={budget} is refused with engine.api=chat, where the server's template has the model's think block and "
             "nothing can close it; set engine.api=completions."
         )
-
-
-def _check_model_files(config: Config, *, chat: bool) -> None:
-    model = config.model
     if model.chat_template is not None and chat:
         raise ConfigError(
             f"model.chat_template={model.chat_template} is refused with engine.api=chat, where the server's own template writes the "

@@ -46,11 +46,6 @@ class Trouble:
     within: bool = False
 
     @property
-    def fails(self) -> bool:
-        """Whether the server was there, and says itself that it failed at this request."""
-        return self.status is not None and self.status >= FAILS
-
-    @property
     def limits(self) -> bool:
         """Whether the server lives, and only limits how much it is asked."""
         return self.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -126,8 +121,7 @@ def _seconds(header: str | None) -> float | None:
         return None
 
 
-def pause(trouble: Trouble, failures: int, random_number: float | None = None) -> float:
+def pause(trouble: Trouble, failures: int) -> float:
     """Returns the seconds to wait after so many failures: each time twice as long, and not the same for all requests."""
-    share = random.random() if random_number is None else random_number
-    own = min(MOST_S, FIRST_S * 2.0 ** min(failures - 1, 10)) * (0.5 + share / 2)
+    own = min(MOST_S, FIRST_S * 2.0 ** min(failures - 1, 10)) * (0.5 + random.random() / 2)
     return own if trouble.wait_s is None else trouble.wait_s + own / 2

@@ -8,19 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from llmbench.engine.base import ModelEngine, Notice
-from llmbench.engine.fake.judging import JUDGES
-from llmbench.engine.fake.misbehaviour import Misbehaviour
+from llmbench.engine.fake.misbehaviour import JUDGES, Misbehaviour
 from llmbench.engine.fake.tokenizer import WordTokenizer
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Workload
-from llmbench.errors import ConfigError, EngineDiedError, EngineError
+from llmbench.errors import EngineDiedError, EngineError
 from llmbench.records import JUDGE_SUFFIX, Choice, Completion, FinishReason, Request, ScoredChoice, Timing
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.records import EngineState
 
 STEP_S = 0.001
-
-
 Reply = Callable[[Request], str]
 
 
@@ -69,7 +66,7 @@ class FakeEngine(ModelEngine):
         """Takes how to answer and how to fail."""
         self._asked_batch, self._reply, self._likelihood = batch_size, reply, likelihood
         self._misbehaviour = misbehaviour or Misbehaviour()
-        self._tokenizer = WordTokenizer()
+        self._tokenizer: Tokenizer = WordTokenizer()
         self._batch_size = self.capacity = 0
         self._loads = 0
         self._queued: deque[Request] = deque()
@@ -93,8 +90,6 @@ class FakeEngine(ModelEngine):
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:  # noqa: ARG002 - nothing happens to it unasked
         """Takes over the run's tokenizer, whose words its answers are cut into."""
-        if not isinstance(tokenizer, WordTokenizer):
-            raise ConfigError("engine=fake needs its own tokenizer.")
         self._tokenizer, self._batch_size = tokenizer, self.preferred_batch_size(workload)
         self._loads = int(loaded)
         self._steps = self._finished = self._tokens = 0
@@ -162,14 +157,12 @@ class FakeEngine(ModelEngine):
 
     def _text(self, request: Request) -> str:
         """The reply: of a judge, or to a question."""
-        prompt, thoughts = "", self._misbehaviour.thinks
-        judges = request.id.endswith(JUDGE_SUFFIX)
-        if judges or thoughts.words:
-            with suppress(IndexError):  # in a replica's process the run's words have no numbers
-                prompt = self._tokenizer.decode(request.prompt_ids)
-        if judges:
+        prompt = ""
+        with suppress(IndexError):  # in a replica's process the run's words have no numbers
+            prompt = self._tokenizer.decode(request.prompt_ids)
+        if request.id.endswith(JUDGE_SUFFIX):
             return JUDGES[self._misbehaviour.judge](prompt)
-        return thoughts.text(request, prompt, self._reply(request))
+        return self._misbehaviour.thinks.text(request, prompt, self._reply(request))
 
     def _advance(self, state: _Running) -> Completion | None:
         sampling = state.request.sampling

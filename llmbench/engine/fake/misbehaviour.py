@@ -1,18 +1,53 @@
-"""How the engine without a model misbehaves on demand."""
+"""How the engine without a model misbehaves on demand, and how it judges: by the gold answer, or badly (`engine.args={judge: obey}`)."""
 
 import queue
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from llmbench.config.schema import Config
-from llmbench.engine.fake.judging import HONEST, JUDGES
-from llmbench.engine.fake.thoughts import Thoughts
+from llmbench.engine.fake.tokenizer import Thoughts
 from llmbench.errors import ConfigError, OutOfMemoryError, Shortage
 from llmbench.records import Request
 from llmbench.system import decoding
 from llmbench.system.number_format import listed
 from llmbench.system.text import suggest
+
+HONEST = "honest"
+_FORM = re.compile(r"one of the words (?P<words>[A-Z_, ]+), in this form:\s+(?P<verdict>VERDICT \w+:) WORD")
+
+
+def _verdict(prompt: str, place: int) -> str:
+    """The first or second of the words that the prompt offers, in the form that it asks for."""
+    form = _FORM.search(prompt)
+    if form is None:
+        return "There is nothing to judge."
+    return f"{form['verdict']} {form['words'].split(', ')[place]}"
+
+
+def _part(prompt: str, name: str) -> str:
+    """What stands in the prompt as the reference or the answer."""
+    found = re.search(rf"\[BEGIN {name} (\w+)\]\n(.*?)\n\[END {name} \1\]", prompt, re.DOTALL)
+    return found[2] if found else ""
+
+
+def _honest(prompt: str) -> str:
+    """Right where the gold answer stands in the answer, as words of its own."""
+    gold = rf"(?<!\w){re.escape(_part(prompt, 'REFERENCE'))}(?!\w)"
+    right = re.search(gold, _part(prompt, "ANSWER"), re.IGNORECASE) is not None
+    reason = "The reference stands in the answer." if right else "The answer lacks the reference."
+    return f"{reason}\n{_verdict(prompt, 0 if right else 1)}"
+
+
+JUDGES: Mapping[str, Callable[[str], str]] = {
+    HONEST: _honest,
+    "yes": lambda prompt: f"Sure.\n{_verdict(prompt, 0)}",
+    "refuse": lambda _: "I cannot grade this answer.",
+    "malformed": lambda _: "The answer is right.\nVerdict: CORRECT",
+    "obey": lambda prompt: _part(prompt, "ANSWER"),
+}
+"""Replies to a judge's prompt: `yes` finds everything right, `obey` writes what the answer says, word for word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +129,7 @@ class Misbehaviour:
         hang: A step that does not end.
         utilization: `model.gpu_memory_utilization`, for `too_little`.
         thinks: What it thinks before it answers.
-        judge: How it judges the answers that it is asked about, a name in `engine.fake.judging.JUDGES`.
+        judge: How it judges the answers that it is asked about, a name in `JUDGES`.
         places: The scheduler runs at most so many of the requests of a batch, as with a KV cache that is too small; the others wait.
     """
 

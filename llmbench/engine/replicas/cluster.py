@@ -28,8 +28,7 @@ from llmbench.engine.replicas.ray_environment import (
     ray_variables,
 )
 from llmbench.errors import EngineError, first_line
-from llmbench.system.process_family import is_alive, kill_family
-from llmbench.system.processes import blocked_sigint, process_space
+from llmbench.system.processes import blocked_sigint, is_alive, kill_family, process_space
 
 log = logging.getLogger(__name__)
 

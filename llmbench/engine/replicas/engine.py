@@ -28,8 +28,8 @@ from llmbench.records import Completion, Request
 from llmbench.system.number_format import count
 from llmbench.system.processes import process_space
 from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.nvml import RemoteGpu
 from llmbench.telemetry.records import EngineState
-from llmbench.telemetry.remote_gpu import RemoteGpu
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, Request
 from llmbench.system.log_capture import current_file
-from llmbench.system.process_family import kill_family
+from llmbench.system.processes import kill_family
 from llmbench.telemetry.engine_report import EngineReport
+from llmbench.telemetry.nvml import RemoteGpu
 from llmbench.telemetry.records import EngineState, GpuSample
-from llmbench.telemetry.remote_gpu import RemoteGpu
 
 PERIOD_S = 0.05
 """A call comes back after so long at the latest, so that finished requests are soon followed by others."""

@@ -11,7 +11,7 @@ from llmbench.errors import EngineError, Shortage
 from llmbench.records import Completion, Request
 from llmbench.system.stdio import silent
 from llmbench.telemetry.engine_report import ReplicaReport
-from llmbench.telemetry.remote_gpu import RemoteGpu
+from llmbench.telemetry.nvml import RemoteGpu
 
 if TYPE_CHECKING:
     from llmbench.engine.replicas.worker import Facts

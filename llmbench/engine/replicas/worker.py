@@ -30,7 +30,7 @@ from llmbench.system.log_capture import share
 from llmbench.system.processes import VARIABLE, environment, follow, process_space
 from llmbench.telemetry import nvml
 from llmbench.telemetry.engine_report import EngineReport
-from llmbench.telemetry.rate_limit import Pace
+from llmbench.telemetry.nvml import Pace
 from llmbench.telemetry.records import EngineState, GpuSample
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import Any, Self
 import psutil
 
 from llmbench.engine.vllm.internals.processes import death_callback, started_processes
-from llmbench.system.process_family import is_alive, kill
-from llmbench.system.processes import one_is_gone
+from llmbench.system.processes import is_alive, kill, one_is_gone
 
 log = logging.getLogger(__name__)
 

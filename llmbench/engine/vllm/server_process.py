@@ -22,8 +22,7 @@ from llmbench.engine.vllm.package import socket_folder
 from llmbench.engine.vllm.processes import close
 from llmbench.engine.vllm.serve_command import ServeCommand
 from llmbench.errors import EngineError, shortened
-from llmbench.system.process_family import kill
-from llmbench.system.processes import VARIABLE
+from llmbench.system.processes import VARIABLE, kill
 
 log = logging.getLogger(__name__)
 
