@@ -2,7 +2,7 @@
 
 `Engine` is all that the evaluation loop knows. The engines have it, and so have the wrappers around them:
 
-    CachedEngine(RestartingEngine(WatchedEngine(VllmEngine)))
+    CachedEngine(RestartingEngine(VllmEngine))
 
 A request travels inwards, a completion outwards. An engine that reaches a server, or several engines that share the
 requests between GPUs, are engines like any other: neither the loop nor the wrappers change for them.

@@ -86,7 +86,7 @@ class RestartingEngine:
         *,
         finished: Sized = (),
         probe: tuple[int, Request] | None = None,
-        probe_id: str = PROBE,
+        take_step: Callable[[Engine], list[Completion]] = lambda engine: engine.step(),
     ) -> None:
         """Takes an engine that is ready for requests.
 
@@ -97,13 +97,13 @@ class RestartingEngine:
             notice: Shows the user a sentence for each death.
             finished: The run's results, which are counted where a death is recorded.
             probe: A request that an earlier process had answered, and the tokens of its answer.
-            probe_id: What it is called; another name within another engine of this kind.
+            take_step: Takes a step of the engine that stands.
         """
         self._engine: Engine | None = engine
         self._source, self._log, self._notice = source, log, notice
         self._search = log.search
         self._finished = finished
-        self._probe, self._probe_id = probe, probe_id
+        self._probe, self._take_step = probe, take_step
         self._requests: dict[str, Request] = {}  # not answered yet
         self._probing = False
         self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
@@ -134,7 +134,7 @@ class RestartingEngine:
         try:
             engine = self._engine or self._open()
             self._feed(engine)
-            finished = engine.step()
+            finished = self._take_step(engine)
         except EngineDiedError as error:
             begun = time.monotonic()
             fatal = self._take_back(error)
@@ -191,7 +191,7 @@ class RestartingEngine:
                 request = self._requests[name]
                 engine.submit(request, first=name.endswith(CONTINUATION_SUFFIX))
         elif not self._probing:
-            engine.submit(replace(probe[1], id=self._probe_id))
+            engine.submit(replace(probe[1], id=PROBE))
             self._probing = True
 
     def _note(self, completion: Completion) -> bool:
@@ -199,7 +199,7 @@ class RestartingEngine:
         aborted = completion.finish_reason is FinishReason.ABORT
         if not aborted:
             self._search.works()
-        if completion.request_id == self._probe_id:
+        if self._probing and completion.request_id == PROBE:
             self._probing = False
             self._probe = None if aborted else self._probe  # one that is refused shows nothing
             return False
@@ -211,7 +211,7 @@ class RestartingEngine:
 
     def _take_back(self, error: EngineDiedError) -> list[Completion]:
         """Takes the dead engine's requests back; returns those known to kill it as errors."""
-        running = {self._probe_id, *self._requests} & set(error.running)
+        running = {PROBE, *self._requests} & set(error.running)
         self._remember()
         self._engine, self._probing = None, False
         fatal = [self._requests.pop(name) for name in self._search.died(running)]

@@ -15,10 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import ModelEngine
-from llmbench.records import Completion, Request
+from llmbench.records import Completion
 from llmbench.system.stdio import silent
-from llmbench.telemetry.engine_report import EngineReport
-from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)
 
@@ -29,37 +27,6 @@ LOOKS = 20
 """At least so many looks make up the limit."""
 END_S = 30.0
 """For a step to end when the engine's processes are killed."""
-
-
-class WatchedEngine:
-    """An engine whose steps may not last longer than a watch allows."""
-
-    def __init__(self, engine: ModelEngine, watch: "Watch") -> None:
-        self._engine, self._watch = engine, watch
-
-    def submit(self, request: Request, *, first: bool = False) -> None:
-        """Queues a request."""
-        self._engine.submit(request, first=first)
-
-    def step(self) -> list[Completion]:
-        """Takes the engine's step; one that lasts too long ends with an `EngineDiedError`, or the watch's `leave` is called."""
-        return self._watch.step(self._engine)
-
-    def abort(self) -> list[Completion]:
-        """Drops everything unfinished."""
-        return self._engine.abort()
-
-    def state(self) -> EngineState:
-        """Returns the engine's."""
-        return self._engine.state()
-
-    def report(self) -> EngineReport:
-        """Returns the engine's."""
-        return self._engine.report()
-
-    def close(self, *, process_ends: bool = False) -> None:
-        """Closes the engine."""
-        self._engine.close(process_ends=process_ends)
 
 
 class Watch:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from llmbench.engine.base import Engine
 from llmbench.engine.replicas.remote import RemoteEngine, RemoteSettings
-from llmbench.engine.restarting import PROBE, RestartingEngine, RestartLog
+from llmbench.engine.restarting import RestartingEngine, RestartLog
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError, Shortage
 from llmbench.records import Completion, Request
@@ -65,9 +65,7 @@ class Replica:
         self.batch_size = self.remote.report().batch_size or 1
         restart_log = RestartLog()
         restart_log.begin(restarts, ())
-        self._restarting = RestartingEngine(
-            self.remote, self, restart_log, silent, probe_id=f"{PROBE} {self.number}"
-        )
+        self._restarting = RestartingEngine(self.remote, self, restart_log, silent)
 
     @property
     def engine(self) -> RestartingEngine:
