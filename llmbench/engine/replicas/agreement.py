@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config, ModelConfig
@@ -16,6 +16,25 @@ from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
 from llmbench.system.number_format import count
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """What all processes of a run's replicas have in common.
+
+    Attributes:
+        config: The settings of one replica.
+        leader: The run's process space and number.
+        gpus: GPUs of each.
+        silence_s: How long a call may take (`engine_wait_s`); None: for ever.
+    """
+
+    cluster: Cluster
+    config: Config
+    checkpoint: Checkpoint | None
+    leader: tuple[str, int]
+    gpus: int
+    silence_s: float | None
 
 
 def gpus_of(config: Config) -> int:

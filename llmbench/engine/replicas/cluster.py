@@ -131,14 +131,10 @@ class Cluster:
         self._handles.append(handle)
         return handle
 
-    def ready(self, calls: Sequence[object], timeout_s: float) -> set[object]:
-        """Waits until at least one call has ended; returns those that have, none where the time was over."""
-        if not calls:
-            return set()
+    def ready(self, calls: Sequence[object], timeout_s: float) -> bool:
+        """Waits until one of the calls has ended; returns whether one has in that time."""
         ended, _ = self._ray.wait(list(calls), num_returns=1, timeout=timeout_s, fetch_local=True)
-        if len(calls) > 1 and ended:
-            ended, _ = self._ray.wait(list(calls), num_returns=len(calls), timeout=0, fetch_local=True)
-        return set(ended)
+        return bool(ended)
 
     def result(self, call: object, timeout_s: float | None = None) -> Any:  # noqa: ANN401 - a call's
         """Returns a call's result.

@@ -19,7 +19,6 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement, sums
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
 from llmbench.engine.replicas.queue import SharedQueue
-from llmbench.engine.replicas.remote import RemoteSettings
 from llmbench.engine.replicas.replica import Replica
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
@@ -53,7 +52,9 @@ class ReplicatedEngine(ModelEngine):
         gpus = agreement.gpus_of(config)
         self._cluster = Cluster(engine.ray_address, gpus * self._replica_count)
         leader = process_space(), os.getpid()
-        self._settings = RemoteSettings(self._cluster, single, checkpoint, leader, gpus, config.engine_wait_s)
+        self._settings = agreement.RemoteSettings(
+            self._cluster, single, checkpoint, leader, gpus, config.engine_wait_s
+        )
         self._replicas: list[Replica] = []
         self._queue = SharedQueue()
         self._died_with: dict[str, int] = {}  # deaths by the request that was running
@@ -103,7 +104,7 @@ class ReplicatedEngine(ModelEngine):
             begin(each)
         for each in self._replicas:
             try:
-                said |= dict.fromkeys(each.remote.starting.wait())
+                said |= dict.fromkeys(each.remote.wait())
             except OutOfMemoryError as error:
                 shortage = replace(error.shortage, needs_new_process=False)  # that process ends
                 raise OutOfMemoryError(self._on_host(each, error), shortage) from error

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmbench.engine.base import Engine
-from llmbench.engine.replicas.remote import RemoteEngine, RemoteSettings
+from llmbench.engine.replicas.agreement import RemoteSettings
+from llmbench.engine.replicas.remote import RemoteEngine
 from llmbench.engine.restarting import RestartingEngine, RestartLog
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError, Shortage
