@@ -168,10 +168,6 @@ class Loader:
         """Sets the GPU's share; returns what was free on it before."""
         if self._device is not Device.cuda:
             return None
-        if not self.torch.cuda.is_available():
-            raise EngineError(
-                "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
-            )
         free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
         self.torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
         return free_bytes
