@@ -14,39 +14,36 @@ NOW = re.compile(r"\bstrftime_now\b")
 """The function of transformers with which a template writes today's date."""
 Turn = dict[str, Any]
 """As templates take it: `role`, and `content` as text or as a list of parts."""
-NO_TEMPLATE = "The model has no chat template; use chat=false, and fewshot=K for a base model."
 
 
-def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mapping[str, str] | None:
+def find(own: object, folder: str | None) -> str | Mapping[str, str] | None:
     """The template that the tokenizer has, else the one in a file beside it that its class does not read.
 
     Raises:
-        ModelError: A file holds something else under `chat_template`.
+        ModelError: There is something else under `chat_template`.
     """
-    if own is not None and not isinstance(own, str | Mapping):
-        raise ModelError(
-            f"The model's chat template is of type {type(own).__name__}, where text is expected; correct tokenizer_config.json, or use chat=false."
-        )
-    if own or folder is None:
-        return own
-    place = Path(folder)
-    jinja = place / "chat_template.jinja"
-    if jinja.is_file():
-        return files.read(jinja, files.JSON_BYTES).decode(errors="replace")
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        content = files.json_object(place / name).get("chat_template")
-        try:
-            if isinstance(content, list):  # how files write templates with names
-                content = {str(row["name"]): str(row["template"]) for row in content}
-            if content and not isinstance(content, str | dict):
-                raise TypeError  # noqa: TRY301
-        except (TypeError, KeyError) as error:
-            raise ModelError(
-                f"{place / name} holds no chat template that can be read; fix the file, or use chat=false."
-            ) from error
-        if content:
-            return content
-    return None
+    found, place = own, "its tokenizer"
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json") if folder else ():
+        if not found:
+            place = str(Path(str(folder), name))
+            found = _in_file(Path(place))
+    if isinstance(found, list) and all(
+        isinstance(row, dict) and row.keys() >= {"name", "template"} for row in found
+    ):
+        found = {
+            str(row["name"]): str(row["template"]) for row in found
+        }  # how files write templates with names
+    if not found:
+        return None
+    if isinstance(found, str | Mapping):
+        return found
+    raise ModelError(f"{place} holds no chat template that can be read; fix the file, or use chat=false.")
+
+
+def _in_file(path: Path) -> object:
+    if path.suffix == ".json":
+        return files.json_object(path).get("chat_template")
+    return files.read(path, files.JSON_BYTES).decode(errors="replace") if path.is_file() else None
 
 
 def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
@@ -56,7 +53,7 @@ def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
         ModelError: There is none, or there are several and none is chosen.
     """
     if not templates:
-        raise ModelError(NO_TEMPLATE)
+        raise ModelError("The model has no chat template; use chat=false, and fewshot=K for a base model.")
     if isinstance(templates, str):
         return name or templates
     name = name if name is not None else "default" if "default" in templates else None

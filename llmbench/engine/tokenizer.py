@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from llmbench.engine import chat_template
@@ -44,20 +43,6 @@ class Tokenizer(Protocol):
         return ""
 
 
-TOKENIZER_FILES = ("tokenizer.*", "tekken.json", "vocab.*", "*.model", "*.tiktoken")
-
-
-def _reason(error: Exception, checkpoint: Checkpoint) -> str:
-    """Why a tokenizer cannot be read, and what to do."""
-    folder = Path(checkpoint.folder) if checkpoint.folder else None
-    if folder is not None and not any(file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)):
-        return f"{folder} holds none of its files; copy tokenizer.json and tokenizer_config.json there"
-    said = first_line(error).rstrip(".:")
-    if isinstance(error, KeyError):
-        said = f"one of its files lacks {said}"
-    return f"{said}; copy tokenizer.json, tokenizer_config.json and config.json again"
-
-
 class HubTokenizer:
     """A transformers tokenizer; `hub` is the library's own object."""
 
@@ -85,7 +70,8 @@ class HubTokenizer:
             if "trust_remote_code" in str(error):
                 raise ModelError(needs_code(checkpoint.name)) from error
             raise ModelError(
-                f"The tokenizer of {checkpoint.name} cannot be read: {_reason(error, checkpoint)}."
+                f"The tokenizer of {checkpoint.name} cannot be read ({type(error).__name__}: {first_line(error)}); copy tokenizer.json, "
+                "tokenizer_config.json and config.json again."
             ) from error
         own = getattr(self.hub, "chat_template", None)
         self._templates = template.text if template else chat_template.find(own, checkpoint.folder)
