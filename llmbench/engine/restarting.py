@@ -109,8 +109,7 @@ class RestartingEngine:
         self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
         self._report = engine.report()
         self._loads_before = 0  # of dead engines
-        self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
-        self._tokens: float | None = 0.0  # of the one that stands, when it was last asked
+        self._tokens_before = 0.0  # of dead engines
         self.replaced_s = 0.0
         """Seconds that dead engines and the loading of new ones took."""
 
@@ -240,18 +239,12 @@ class RestartingEngine:
     def _remember(self) -> None:
         """Keeps what a dead engine still says of itself."""
         if self._engine is not None:
-            tokens = self._tokens  # the last known
             with suppress(Exception):
-                tokens = self._engine.state().generated_tokens
-            self._tokens_before, self._tokens = self._generated(tokens), 0.0
+                self._tokens_before += self._engine.state().generated_tokens or 0
             with suppress(Exception):
                 self._report = self._engine.report()
             self._loads_before += self._report.loads
             self._report = replace(self._report, loads=0)
-
-    def _generated(self, tokens: float | None) -> float | None:
-        """Adds the tokens of dead engines."""
-        return None if tokens is None or self._tokens_before is None else tokens + self._tokens_before
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""
@@ -265,14 +258,12 @@ class RestartingEngine:
     def state(self) -> EngineState:
         """Returns the engine's, with all requests that it was not given counted as queued; without one only those are known."""
         engine, held = self._engine, self._search.held
-        if engine is None:
-            return EngineState(queued=held, generated_tokens=self._tokens_before)
-        state = engine.state()
-        self._tokens = state.generated_tokens
+        state = engine.state() if engine is not None else EngineState(generated_tokens=0)
+        tokens = state.generated_tokens
         return replace(
             state,
             queued=(state.queued or 0) + held,
-            generated_tokens=self._generated(state.generated_tokens),
+            generated_tokens=None if tokens is None else tokens + self._tokens_before,
         )
 
     def report(self) -> EngineReport:
