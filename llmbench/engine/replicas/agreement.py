@@ -47,33 +47,12 @@ def gpus_of(config: Config) -> int:
 
 
 def cores_of(config: Config, replicas: int) -> list[list[int]]:
-    """Returns the CPU cores for each replica, an equal part of this machine's; none where replicas have GPUs or compute nothing.
-
-    Raises:
-        EngineError: There are fewer cores than replicas.
-    """
+    """Returns the CPU cores for each replica, an equal part of this machine's; none where replicas have GPUs or compute nothing."""
     if gpus_of(config) or config.engine.name == "fake" or config.engine.ray_address is not None:
         return []
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // replicas
-    if each == 0:
-        raise EngineError(
-            f"engine.replicas={replicas} is refused: this machine has {count(len(cores), 'core')} for replicas on the CPU."
-        )
     return [cores[number * each : (number + 1) * each] for number in range(replicas)]
-
-
-def check_room(room: int, replicas: int, gpus: int) -> None:
-    """Refuses more replicas than a cluster has room for.
-
-    Raises:
-        EngineError: With the numbers.
-    """
-    if replicas > room:
-        of = f" on {count(gpus, 'GPU')} each" if gpus else ""
-        raise EngineError(
-            f"engine.replicas={replicas} is refused: the cluster has room for {count(room, 'replica')}{of} now."
-        )
 
 
 def compare(facts: Sequence[Facts | None], *, same_gpus: bool = False) -> None:

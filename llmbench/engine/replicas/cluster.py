@@ -18,12 +18,8 @@ import psutil
 
 from llmbench.engine.replicas import cleaner
 from llmbench.engine.replicas.ray_environment import (
-    FOLDER,
-    IMPATIENT,
-    PRIVATE,
     TEMPORARY,
     check_address,
-    check_space,
     own_signal_handlers,
     ray_variables,
 )
@@ -66,15 +62,14 @@ class Cluster:
         """
         if self._ray is not None:
             return
-        wanted = dict(IMPATIENT) if self._address is not None else {}
-        if self._address is None:
-            check_space()
-            self._folder = tempfile.TemporaryDirectory(prefix="llmbench-ray-", dir=TEMPORARY)
-            wanted = {**PRIVATE, FOLDER: self._folder.name}
-            self._cleaner = _start_cleaner(self._folder.name)
+        folder = None
         try:
+            if self._address is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="llmbench-ray-", dir=TEMPORARY)
+                folder = self._folder.name
+                self._cleaner = _start_cleaner(folder)
             # the first may start a process that is not Ray's, and must not bear its folder's name
-            with _TURN, blocked_sigint(), ray_variables(wanted), own_signal_handlers():
+            with _TURN, blocked_sigint(), ray_variables(folder), own_signal_handlers():
                 self._ray = ray = _import_ray()
                 self._owned = not ray.is_initialized()
                 if self._owned:

@@ -74,10 +74,6 @@ class ReplicatedEngine(ModelEngine):
         """
         self._cluster.open()
         try:
-            if not self._cluster.local:
-                agreement.check_room(
-                    self._cluster.replicas(self._settings.gpus), self._replica_count, self._settings.gpus
-                )
             self._replicas = [
                 Replica(number, self._settings, self._cores[number - 1] if self._cores else ())
                 for number in range(1, self._replica_count + 1)

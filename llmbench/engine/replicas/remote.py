@@ -145,7 +145,7 @@ class RemoteEngine:
     def _no_place(self) -> str:
         gpus = self._settings.gpus
         wanted = count(gpus, "free GPU") if gpus else "room"
-        return f"The cluster had no {wanted} for a replica for {PLACE_S:g} s."
+        return f"The cluster had no {wanted} for a replica for {PLACE_S:g} s; lower engine.replicas."
 
     @property
     def ready(self) -> bool:
