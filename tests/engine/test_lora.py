@@ -195,11 +195,11 @@ def test_hosts_with_different_adapters_are_refused(tmp_path: Path) -> None:
     def facts(host: str, content: str | None) -> Facts:
         return Facts(ProcessPlace(host, "space", 1, "node"), (), {}, "c", content)
 
-    with pytest.raises(EngineError, match="the LoRA adapter on two is not the one on one"):
+    with pytest.raises(EngineError, match="one has the LoRA adapter a, two has b"):
         agreement.compare([facts("one", "a"), facts("two", "b")])
     model = compose([f"model.lora={adapter(tmp_path / 'mine', layers=1)}"]).model
     there = replace(facts("one", "a"), content=None, versions=hardware.versions(*hardware.TOKENIZER_PACKAGES))
-    with pytest.raises(EngineError, match="the LoRA adapter on one is not the one on"):
+    with pytest.raises(EngineError, match=r"has the LoRA adapter \w+, one has a; make them"):
         agreement.compare_with_driver(there, None, model)
     agreement.compare_with_driver(replace(there, adapter=lora.content_of(model)), None, model)
 

@@ -34,11 +34,11 @@ def test_equal_hosts_agree() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (facts("two", vllm="2", torch="1"), ("one has vllm 1, two has 2", "install the same")),
+        (facts("two", vllm="2", torch="1"), ("one has vllm 1, two has 2", "make them the same")),
         (facts("two", vllm="1"), ("one has torch 1, two has (none)",)),
         (
             facts("two", "other", vllm="1", torch="1"),
-            ("the checkpoint on two is not the one on one", "copy it again"),
+            ("one has the checkpoint c, two has other",),
         ),
     ],
 )

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CHECKPOINT, ADAPTER = "the checkpoint", "the LoRA adapter"
+"""What hosts have under these names is the content's fingerprint."""
 GATHER_S = 0.01
 """Completions are gathered for so long before a call brings them, so that many short ones need few calls."""
 GPU_LOOK_S, GPU_SHARE = 0.5, 0.005
@@ -61,6 +63,19 @@ class Facts:
     versions: dict[str, str | None]
     content: str | None
     adapter: str | None = None
+
+    def decisive(self, *, gpus: bool = False) -> dict[str, str | None]:
+        """What decides an answer, by name; with the kinds of its GPUs, where they do too."""
+        kinds = (
+            {
+                "GPUs (of one kind for engine.deterministic)": ", ".join(
+                    sorted({gpu.name for gpu in self.gpus})
+                )
+            }
+            if gpus
+            else {}
+        )
+        return {CHECKPOINT: self.content, ADAPTER: self.adapter, **kinds, **self.versions}
 
 
 @dataclass(frozen=True, slots=True)
