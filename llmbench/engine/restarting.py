@@ -2,9 +2,7 @@
 
 Requests that were in flight are asked again, first those that only waited, then those that the engine worked on, apart from the
 rest (`FatalRequestSearch`). A request that killed the engine twice while it was alone comes back as an error.
-
-What a new process has to know is a record, `RestartLog`. Where only a new process could go on, the death is in it before `step` raises its
-`EngineDiedError`, and what the death proves guilty has come back before.
+Where only a new process could go on, the death is in the `RestartLog` before `step` raises its `EngineDiedError`.
 """
 
 import time
@@ -26,12 +24,7 @@ PROBE = "probe"
 
 @dataclass(slots=True)
 class RestartLog:
-    """The deaths of a run's engines.
-
-    Attributes:
-        restarts: In the order they happened.
-        search: What is known of the request that kills the engine.
-    """
+    """The deaths of a run's engines, in the order they happened, and what is known of the request that kills them: all that a new process needs."""
 
     restarts: list[Restart] = field(default_factory=list)
     search: FatalRequestSearch = field(default_factory=lambda: FatalRequestSearch(bound=0))
@@ -50,12 +43,7 @@ class RestartLog:
         return cls(restarts, FatalRequestSearch.of(0, data.get("fatal_search", {})))
 
     def begin(self, bound: int, answered: Collection[str]) -> None:
-        """Gets ready for the engines of this process.
-
-        Args:
-            bound: Deaths in a row without an answer between that are followed by another engine; 0: none.
-            answered: Ids of requests that need not be asked any more.
-        """
+        """Gets ready for the engines of this process: as many as `bound` deaths in a row are followed by another one, and what is `answered` is over."""
         self.search = FatalRequestSearch.of(bound, self.search.as_data(), answered)
 
 
@@ -63,12 +51,7 @@ class EngineSource(Protocol):
     """Where engines come from, one at a time."""
 
     def open(self) -> Engine:
-        """Returns another engine, ready for requests.
-
-        Raises:
-            EngineDiedError: It died while it was loaded.
-            EngineError: It cannot start.
-        """
+        """Returns another engine, ready for requests; raises `EngineError` where it cannot start, `EngineDiedError` where it died of that."""
 
     def discard(self) -> None:
         """Closes the engine that was opened last, dead or alive; trouble with that is logged."""
@@ -152,11 +135,7 @@ class RestartingEngine:
         return len(self._requests)
 
     def recover(self) -> None:
-        """Records a death and opens another engine at once, also where it has nothing to ask.
-
-        Raises:
-            EngineError: Engines die one after another, or none can be opened.
-        """
+        """Records a death and opens another engine at once, also where it has nothing to ask; raises `EngineError` where none follows."""
         if self._death is not None:
             self._record_death(*self._death)
         if self._engine is None:

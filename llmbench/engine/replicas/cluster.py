@@ -40,12 +40,7 @@ class Cluster:
     """Ray, which starts processes on hosts and calls them. Closed by `close`, after which it can be opened again."""
 
     def __init__(self, address: str | None, gpus: int) -> None:
-        """Starts nothing yet.
-
-        Args:
-            address: Of a cluster that runs; None: one is started on this machine.
-            gpus: How many of this machine's GPUs the latter gives away.
-        """
+        """Takes the address of a cluster; None: one is started on this machine, which gives away so many of its GPUs."""
         self._address, self._gpus = address, gpus
         self._ray: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -196,14 +191,7 @@ class ProcessGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProcessPlace:
-    """Where a process of the cluster is.
-
-    Attributes:
-        host: Its name.
-        space: Within which its number means something (`system.processes.process_space`).
-        pid: Its number.
-        node: Ray's name for the host.
-    """
+    """Where a process of the cluster is; `space` is that of its number (`system.processes.process_space`), `node` Ray's name for the host."""
 
     host: str
     space: str
@@ -235,11 +223,7 @@ def _start_cleaner(folder: str) -> "subprocess.Popen[bytes]":
 
 def _why_gone(text: str) -> str:
     """What Ray says of a process that is gone, in a few words."""
-    for words, sentence in (
-        ("out of memory", "the host ran out of main memory, and Ray ended it"),
-        ("OOM", "its process was killed, perhaps since the host ran out of main memory"),
-        ("node", "its host is gone"),
-    ):
-        if words in text.split("Some common causes", maxsplit=1)[0]:
-            return sentence
-    return "its process was killed or crashed"
+    said = text.split("Some common causes", maxsplit=1)[0]
+    if "out of memory" in said or "OOM" in said:
+        return "its process was killed, perhaps since the host ran out of main memory"
+    return "its host is gone" if "node" in said else "its process was killed or crashed"

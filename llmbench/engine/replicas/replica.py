@@ -76,22 +76,14 @@ class Replica:
         return self._restarting
 
     def places(self, *, ahead: bool) -> int:
-        """How many more requests it should have now.
-
-        Args:
-            ahead: Some more than it can work on at once; not where they are the last, which others might begin sooner.
-        """
+        """How many more requests it should have now; `ahead`, unless these are the last, some more than it can work on at once."""
         if self.lost is not None or not self.remote.ready:
             return 0
         more = max(1, self.batch_size // AHEAD) if ahead else 0
         return self.batch_size + more - self.engine.unfinished
 
     def step(self) -> list[Completion]:
-        """Takes what it has finished.
-
-        Raises:
-            EngineError: It does not come back.
-        """
+        """Takes what it has finished; raises `EngineError` where it does not come back."""
         finished = self.engine.step()
         self._requests += len(finished)
         self._output_tokens += sum(completion.output_tokens for completion in finished)
@@ -104,14 +96,7 @@ class Replica:
             self.shortages.append(self.remote.shortage)
 
     def on_death(self, keep: Callable[[str], bool]) -> list[Request]:
-        """Handles a death: another process is started.
-
-        Args:
-            keep: Whether a request is asked by this replica again, alone, after the others.
-
-        Returns:
-            The requests that others are to ask.
-        """
+        """Handles a death: another process is started. Returns the requests that others are to ask, but not those to `keep`."""
         back = self.engine.give_back(keep)
         try:
             self.engine.recover()
