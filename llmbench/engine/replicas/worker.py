@@ -78,7 +78,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a replica did since the call before, and does now; its GPUs, where its host is another than the run's; why it can go on no longer."""
+    """What finished since the call before, what the replica does now, its GPUs where its host is not the run's, and why it can do no more."""
 
     completions: tuple[Completion, ...] = ()
     state: EngineState = field(default_factory=EngineState)
@@ -106,7 +106,7 @@ class Worker:
         leader: tuple[str, int],
         log_file: Path | None,
     ) -> None:
-        """Makes sure that it ends with the run (`leader`: its process space and number), where that runs on this host; computes on `cores`, if any."""
+        """Ends with the run, whose process space and number is `leader`, where that is on this host; computes on `cores`, if there are any."""
         space, pid = leader
         if space == process_space():
             with environment({VARIABLE: str(pid)}):
