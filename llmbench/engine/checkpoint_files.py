@@ -2,7 +2,6 @@
 
 import re
 import struct
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +111,7 @@ NOT_A_HEADER = (orjson.JSONDecodeError, KeyError, TypeError, IndexError, Attribu
 
 def header(file: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     """The length of a safetensors file's header in bytes, and its tensors by name."""
-    status = file.stat()
-    return _read_header(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _read_header(file: Path, size: int, _written: int) -> tuple[int, dict[str, dict[str, Any]]]:
+    size = file.stat().st_size
     with files.opened(file, size) as opened:
         start = opened.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length

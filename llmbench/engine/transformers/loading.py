@@ -196,6 +196,4 @@ class Loader:
             return EngineError(pickle_refused(self._config.model.name))
         if "trust_remote_code" in text:
             return EngineError(needs_code(self._config.model.name))
-        if "unexpected keyword argument" in text and self._config.engine.args:
-            return EngineError(f"engine.args holds what from_pretrained does not take: {first_line(error)}.")
         return EngineError(f"transformers could not load the model: {first_line(error)}; the log has more.")
