@@ -23,14 +23,7 @@ SIDES = {"A.weight": 1, "B.weight": 0}
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter.
-
-    Attributes:
-        path: Its folder, absolute.
-        name: After its folder.
-        rank: Of its matrices.
-        base: The model that it was trained for, as PEFT wrote it down.
-    """
+    """An adapter in a folder (absolute), after which it is named; `base` is the model that it was trained for, as PEFT wrote it down."""
 
     path: str
     name: str

@@ -19,10 +19,7 @@ class Tokenizer(Protocol):
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
         """The chat as the model reads it, up to where its answer begins.
 
-        Args:
-            messages: The turns.
-            options: What the chat template is given beside them.
-            day: The date (YYYY-MM-DD) of a template that writes one; None for today.
+        The chat template is given `options` beside the turns, and writes the date `day` (YYYY-MM-DD), None for today, where it writes one.
         """
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
@@ -49,12 +46,7 @@ class HubTokenizer:
     def __init__(
         self, checkpoint: Checkpoint, *, trust_remote_code: bool, template: TemplateFile | None = None
     ) -> None:
-        """Reads it from the checkpoint.
-
-        Args:
-            checkpoint: Where it is.
-            trust_remote_code: Whether its own code may run.
-            template: Stands in the place of the model's own chat template.
+        """Reads it from the checkpoint; `template` stands in the place of the model's own chat template.
 
         Raises:
             ModelError: The checkpoint has no usable tokenizer.
@@ -90,7 +82,7 @@ class HubTokenizer:
         """
         template = chat_template.choose(self._templates, options.get("chat_template"))
         more = {name: value for name, value in options.items() if name != "chat_template"}
-        if day is not None and chat_template.is_dated(template):
+        if day is not None and chat_template.mentions(template, chat_template.NOW):
             template, self._day = chat_template.dated(template, day), day
 
         def write(turns: list[chat_template.Turn]) -> str:
@@ -125,8 +117,8 @@ class HubTokenizer:
             template = chat_template.choose(self._templates, options.get("chat_template"))
             found += [
                 f"model.chat_template_kwargs.{name} changes nothing: the model's chat template does not read it."
-                for name in chat_template.unread(template, options)
-                if name != "chat_template"
+                for name in options
+                if name != "chat_template" and not chat_template.mentions(template, name)
             ]
         return found
 
