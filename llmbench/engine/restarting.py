@@ -229,10 +229,7 @@ class RestartingEngine:
         """Drops everything unfinished and returns it as aborted."""
         if self._engine is not None:
             self._engine.abort()
-        dropped = [Completion.aborted(request, None) for request in self._requests.values()]
-        self._requests.clear()
-        self._search.drop()
-        return dropped
+        return [Completion.aborted(request, None) for request in self.give_back_all()]
 
     def state(self) -> EngineState:
         """Returns the engine's, with all requests that it was not given counted as queued; without one only those are known."""

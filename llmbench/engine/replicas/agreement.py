@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from llmbench.config.choices import Device
@@ -120,9 +121,6 @@ def choose(config: Config, checkpoint: Checkpoint | None, workload: Workload) ->
 
 
 def _room(address: str, gpus: int) -> int:
-    cluster = Cluster(address, 0)
-    cluster.open()
-    try:
+    with closing(Cluster(address, 0)) as cluster:
+        cluster.open()
         return cluster.replicas(gpus)
-    finally:
-        cluster.close()
