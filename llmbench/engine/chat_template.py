@@ -22,7 +22,7 @@ def find(own: object, folder: str | None) -> str | Mapping[str, str] | None:
     Raises:
         ModelError: There is something else under `chat_template`.
     """
-    found, place = own, "its tokenizer"
+    found, place = own, "The model's tokenizer"
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json") if folder else ():
         if not found:
             place = str(Path(str(folder), name))

@@ -80,7 +80,7 @@ def check_tensors(checkpoint: Checkpoint) -> None:
     stated = stated if isinstance(stated, int) else 0
     unfit = _unfit(names, config, stated)
     if unfit is not None:
-        raise ModelError(f"{checkpoint.name} cannot be evaluated: {unfit}.")
+        raise ModelError(f"{checkpoint.name} cannot be evaluated: {unfit}; give another checkpoint.")
     there = {int(found[1]) for name in names if (found := LAYER.search(name))}
     if not there:  # no such files, or names that are not known here
         return
