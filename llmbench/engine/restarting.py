@@ -188,9 +188,15 @@ class RestartingEngine:
         return True
 
     def _take_back(self, error: EngineDiedError) -> list[Completion]:
-        """Takes the dead engine's requests back; returns those known to kill it as errors."""
+        """Takes the dead engine's requests back, with what it still says of itself; returns those known to kill it as errors."""
         running = {PROBE, *self._requests} & set(error.running)
-        self._remember()
+        if self._engine is not None:
+            with suppress(Exception):
+                self._tokens_before += self._engine.state().generated_tokens or 0
+            with suppress(Exception):
+                self._report = self._engine.report()
+            self._loads_before += self._report.loads
+            self._report = replace(self._report, loads=0)
         self._engine, self._probing = None, False
         fatal = [self._requests.pop(name) for name in self._search.died(running)]
         if not self._search.bound:
@@ -214,16 +220,6 @@ class RestartingEngine:
         self._notice(restart.sentence())
         if error.needs_new_process:
             raise error
-
-    def _remember(self) -> None:
-        """Keeps what a dead engine still says of itself."""
-        if self._engine is not None:
-            with suppress(Exception):
-                self._tokens_before += self._engine.state().generated_tokens or 0
-            with suppress(Exception):
-                self._report = self._engine.report()
-            self._loads_before += self._report.loads
-            self._report = replace(self._report, loads=0)
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""

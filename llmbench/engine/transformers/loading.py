@@ -140,12 +140,14 @@ class Loader:
 
     def arguments(self) -> dict[str, Any]:
         """What `from_pretrained` is called with; `engine.args` has the last word."""
-        model, device = self._config.model, self._device.value
+        model, on_gpu = self._config.model, self._device is Device.cuda
+        # FlashAttention 2 computes in 16 bits only
+        flash = on_gpu and model.dtype != "float32" and importlib.util.find_spec("flash_attn") is not None
         chosen: dict[str, Any] = {
             "revision": self._checkpoint.revision,
             "dtype": model.dtype if model.dtype == "auto" else getattr(self.torch, model.dtype),
-            "attn_implementation": "flash_attention_2" if self._flash_attention() else "sdpa",
-            "device_map": device,
+            "attn_implementation": "flash_attention_2" if flash else "sdpa",
+            "device_map": self._device.value,
             "trust_remote_code": model.trust_remote_code,
             "local_files_only": self._checkpoint.local,
         }
@@ -156,11 +158,6 @@ class Loader:
                 bnb_4bit_compute_dtype=self.torch.bfloat16,
             )
         return chosen | self._config.engine.args
-
-    def _flash_attention(self) -> bool:
-        """FlashAttention 2 computes in 16 bits only."""
-        installed = importlib.util.find_spec("flash_attn") is not None
-        return self._device is Device.cuda and installed and self._config.model.dtype != "float32"
 
     def check_context(self) -> None:
         """Refuses more context than the model has; what scales its positions may have more."""
