@@ -42,6 +42,11 @@ def _check_content(folder: Path) -> None:
         raise ModelError(
             f"There is no checkpoint folder {folder}; check model.path, which takes the folder with config.json and the weights."
         )
+    odd = [each for each in folder.iterdir() if not (each.is_file() or each.is_dir())]
+    if odd:  # opening a pipe waits for ever
+        raise ModelError(
+            f"{min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
+        )
     files = weight_files(folder)
     if not files and (folder / ADAPTER).is_file():
         base = read_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
