@@ -1,11 +1,6 @@
 """The two protocols of engines: what a run's loop asks, and what whoever loads and keeps a model asks besides.
 
-`Engine` is all that the evaluation loop knows. The engines have it, and so have the wrappers around them:
-
-    CachedEngine(RestartingEngine(WatchedEngine(VllmEngine)))
-
-A request travels inwards, a completion outwards. An engine that reaches a server, or several engines that share the
-requests between GPUs, are engines like any other: neither the loop nor the wrappers change for them.
+The engines have `Engine`, and so have the wrappers around them: `CachedEngine(RestartingEngine(VllmEngine))`.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +75,7 @@ class ModelEngine(Engine, Protocol):
         """
 
     def serves(self, workload: Workload) -> bool:  # noqa: ARG002 - for engines that look at it
-        """Returns whether the engine as it was loaded can take this work without losing by it; known after `load`."""
+        """Whether the engine as it was loaded can take this work without losing by it; known after `load`."""
         return True
 
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:
@@ -90,13 +85,9 @@ class ModelEngine(Engine, Protocol):
         """
 
     def kill(self, reason: str) -> bool:
-        """Kills the engine's processes, so that a step that hangs ends with an `EngineDiedError`; called from another thread.
+        """Kills the engine's processes, so that a step that hangs ends with an `EngineDiedError` of this reason; called from another thread.
 
-        Args:
-            reason: The error's sentence.
-
-        Returns:
-            Whether that could be done: an engine that computes in this process has none.
+        Returns whether that could be done: an engine that computes in this process has none.
         """
 
     @property

@@ -56,14 +56,8 @@ class Batching:
 def batches(lengths: Sequence[int], batching: Batching) -> list[list[int]]:
     """Places in `lengths`, batch by batch; each place comes once.
 
-    Dynamic: the places are sorted by length, the longest first and equal ones in the order given, and put into batches in
-    that order. Before a place is added, the batch is closed if one of these holds:
-
-    1. it holds `largest` places, or, where its longest prompt takes more than half of the context, half as many (rounded
-       down, but not fewer than `smallest`);
-    2. it holds `smallest` places or more, and the place's length is less than three quarters of its longest.
-
-    So a batch has fewer than `smallest` places only if it is the last.
+    Dynamic: the longest first and equal ones in the order given. Before a place is added, the batch is closed if it holds as many as it has
+    `room` for, or `smallest` and the place's length is less than three quarters of its longest.
 
     Static: `static_size` places at a time, in the order given.
     """

@@ -10,43 +10,40 @@ from llmbench.errors import ModelError
 from llmbench.records import Message
 from llmbench.system import files
 
-NOW = re.compile(r"\bstrftime_now\b")
+NOW = "strftime_now"
 """The function of transformers with which a template writes today's date."""
 Turn = dict[str, Any]
 """As templates take it: `role`, and `content` as text or as a list of parts."""
-NO_TEMPLATE = "The model has no chat template; use chat=false, and fewshot=K for a base model."
 
 
-def find(own: str | Mapping[str, str] | None, folder: str | None) -> str | Mapping[str, str] | None:
+def find(own: object, folder: str | None) -> str | Mapping[str, str] | None:
     """The template that the tokenizer has, else the one in a file beside it that its class does not read.
 
     Raises:
-        ModelError: A file holds something else under `chat_template`.
+        ModelError: There is something else under `chat_template`.
     """
-    if own is not None and not isinstance(own, str | Mapping):
-        raise ModelError(
-            f"The model's chat template is of type {type(own).__name__}, where text is expected; correct tokenizer_config.json, or use chat=false."
-        )
-    if own or folder is None:
-        return own
-    place = Path(folder)
-    jinja = place / "chat_template.jinja"
-    if jinja.is_file():
-        return files.read(jinja, files.JSON_BYTES).decode(errors="replace")
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        content = files.json_object(place / name).get("chat_template")
-        try:
-            if isinstance(content, list):  # how files write templates with names
-                content = {str(row["name"]): str(row["template"]) for row in content}
-            if content and not isinstance(content, str | dict):
-                raise TypeError  # noqa: TRY301
-        except (TypeError, KeyError) as error:
-            raise ModelError(
-                f"{place / name} holds no chat template that can be read; fix the file, or use chat=false."
-            ) from error
-        if content:
-            return content
-    return None
+    found, place = own, "The model's tokenizer"
+    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json") if folder else ():
+        if not found:
+            place = str(Path(str(folder), name))
+            found = _in_file(Path(place))
+    if isinstance(found, list) and all(
+        isinstance(row, dict) and row.keys() >= {"name", "template"} for row in found
+    ):
+        found = {
+            str(row["name"]): str(row["template"]) for row in found
+        }  # how files write templates with names
+    if not found:
+        return None
+    if isinstance(found, str | Mapping):
+        return found
+    raise ModelError(f"{place} holds no chat template that can be read; fix the file, or use chat=false.")
+
+
+def _in_file(path: Path) -> object:
+    if path.suffix == ".json":
+        return files.json_object(path).get("chat_template")
+    return files.read(path, files.JSON_BYTES).decode(errors="replace") if path.is_file() else None
 
 
 def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
@@ -56,7 +53,7 @@ def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
         ModelError: There is none, or there are several and none is chosen.
     """
     if not templates:
-        raise ModelError(NO_TEMPLATE)
+        raise ModelError("The model has no chat template; use chat=false, and fewshot=K for a base model.")
     if isinstance(templates, str):
         return name or templates
     name = name if name is not None else "default" if "default" in templates else None
@@ -70,14 +67,9 @@ def choose(templates: str | Mapping[str, str] | None, name: str | None) -> str:
     return templates.get(name, name)  # else a template's own text
 
 
-def unread(template: str, options: Mapping[str, Any]) -> list[str]:
-    """The options that a template never mentions, so that they change nothing."""
-    return [name for name in options if not re.search(rf"\b{re.escape(name)}\b", template)]
-
-
-def is_dated(template: str) -> bool:
-    """Whether a template writes the date."""
-    return NOW.search(template) is not None
+def mentions(template: str, name: str) -> bool:
+    """Whether a template reads an option, or calls a function."""
+    return re.search(rf"\b{re.escape(name)}\b", template) is not None
 
 
 def dated(template: str, day: str) -> str:
@@ -87,31 +79,25 @@ def dated(template: str, day: str) -> str:
     """
     codes = sorted(set(re.findall(r"%-?[A-Za-z]", template)))
     replaced = "".join(f".replace('{code}', '{date.fromisoformat(day).strftime(code)}')" for code in codes)
-    return (
-        f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
-    )
+    return f"{{% macro {NOW}(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
 
 
 def render(messages: Sequence[Message], write: Callable[[list[Turn]], str]) -> tuple[str, bool]:
-    """The chat's text, with the system prompt in the first user turn where the template takes none.
+    """The chat's text, and whether the system prompt was moved to the first user turn since the template takes none.
 
     Some templates read a turn's text only as a list of parts, as models of images have it: then it is given so.
 
-    Args:
-        messages: The turns.
-        write: Writes turns with the template; raises whatever the template raises.
-
-    Returns:
-        The text, and whether the system prompt was moved.
-
     Raises:
-        Exception: What `write` raises for each form of the turns.
+        Exception: What `write`, the template, raises for each form of the turns.
         ModelError: The template leaves out what the user says, or changes it.
     """
     turns: list[Turn] = [{"role": message.role, "content": message.content} for message in messages]
     asked = [message.content.strip() for message in messages if message.role == "user"]
     refusal: Exception | None = None
-    for form in (lambda turn: turn, _in_parts):
+    for form in (
+        lambda turn: turn,
+        lambda turn: {**turn, "content": [{"type": "text", "text": turn["content"]}]},
+    ):
         try:
             text, moved = _with_system(turns, lambda given, form=form: write([form(turn) for turn in given]))  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - a template may raise anything
@@ -124,10 +110,6 @@ def render(messages: Sequence[Message], write: Callable[[list[Turn]], str]) -> t
     raise ModelError("it leaves out the question, or changes it; use another template, or chat=false")
 
 
-def _in_parts(turn: Turn) -> Turn:
-    return {**turn, "content": [{"type": "text", "text": turn["content"]}]}
-
-
 def _with_system(turns: list[Turn], write: Callable[[list[Turn]], str]) -> tuple[str, bool]:
     has_system = turns[0]["role"] == "system"
     try:
@@ -138,10 +120,6 @@ def _with_system(turns: list[Turn], write: Callable[[list[Turn]], str]) -> tuple
         text = None
     if text is not None and (not has_system or turns[0]["content"].strip() in text):
         return text, False
-    return write(_folded(turns)), True
-
-
-def _folded(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns with the system prompt in front of the first user's words."""
     system, first, *rest = turns
-    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+    folded = {"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}
+    return write([folded, *rest]), True

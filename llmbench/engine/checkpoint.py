@@ -119,24 +119,21 @@ def _on_hub(hub_id: str, revision: str | None) -> Checkpoint:
             f"{hub_id} is gated: accept its terms on https://huggingface.co/{hub_id} and log in with `hf auth login`, "
             "or give a local copy with model.path=FOLDER."
         ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(f"{hub_id} has no revision {revision!r}; check model.revision.") from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise ModelError(
-            f"The hub has no model {hub_id} for you; check model.hub_id, or log in with `hf auth login`."
-        ) from error
     except (
-        errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
-        errors.HfHubHTTPError,
-        OSError,
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
     ) as error:
+        raise ModelError(
+            f"The hub has no model {hub_id}{at} for you; check model.hub_id and model.revision, or log in with `hf auth login`."
+        ) from error
+    except OSError as error:
         raise ModelError(
             files.cache_trouble(error)
             or f"The hub cannot be reached (no network, or HF_HUB_OFFLINE is set) and {hub_id}{at} is not in the local cache; "
             "give a local copy with model.path=FOLDER, or use model=smollm2, which needs no download."
         ) from error
-    with suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):  # a model need not have one
+    with suppress(errors.EntryNotFoundError, OSError):  # a model need not have one
         hf_hub_download(hub_id, "generation_config.json", revision=revision)
     snapshot = Path(config).parent.name
     return Checkpoint(hub_id, revision or snapshot, local=False, folder=str(Path(config).parent))

@@ -1,9 +1,7 @@
 """The files of a checkpoint's folder: which are there, whether they are whole, and the headers of its safetensors files."""
 
-import os
 import re
 import struct
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +26,27 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: Says what is missing.
     """
-    hint = "check model.path"
     try:
-        odd = [entry.name for entry in os.scandir(folder) if not _is_file_or_folder(entry)]
-    except (FileNotFoundError, NotADirectoryError):
-        odd = []
-    except (OSError, ValueError) as error:
+        _check_content(folder)
+        _check_index(folder)
+        for file in weight_files(folder):
+            _check_weights(file)
+    except OSError as error:
         raise ModelError(
-            f"The checkpoint folder {folder} cannot be read ({getattr(error, 'strerror', None) or error}); {hint}."
+            f"{error.filename or folder} cannot be read ({error.strerror}); check model.path."
         ) from error
+
+
+def _check_content(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no checkpoint folder {folder}; check model.path, which takes the folder with config.json and the weights."
+        )
+    odd = [each for each in folder.iterdir() if not (each.is_file() or each.is_dir())]
     if odd:  # opening a pipe waits for ever
         raise ModelError(
-            f"{folder / min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
+            f"{min(odd)} is a link that leads nowhere, a pipe or a device; copy the checkpoint again."
         )
-    if not folder.is_dir():
-        is_file = f"{folder} is a file; type model.path={folder.parent}, the folder that it lies in."
-        raise ModelError(is_file if folder.is_file() else f"There is no checkpoint folder {folder}; {hint}.")
     files = weight_files(folder)
     if not files and (folder / ADAPTER).is_file():
         base = read_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
@@ -53,13 +56,12 @@ def check_folder(folder: Path) -> None:
         )
     config = folder / "config.json"
     if not config.is_file():
-        raise ModelError(f"{folder} holds no config.json, so it is no Hugging Face checkpoint; {hint}.")
+        raise ModelError(
+            f"{folder} holds no config.json, so it is no Hugging Face checkpoint; check model.path."
+        )
     read_json(config)
     if not files:
         raise ModelError(f"{folder} holds no weights ({', '.join(WEIGHTS)}); copy the checkpoint again.")
-    _check_index(folder)
-    for file in files:
-        _check_weights(file)
 
 
 def _check_index(folder: Path) -> None:
@@ -79,13 +81,6 @@ def _check_index(folder: Path) -> None:
             raise ModelError(
                 f"{folder} lacks {missing[0]}, which its index names; copy the checkpoint again."
             )
-
-
-def _is_file_or_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file() or entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -121,12 +116,7 @@ NOT_A_HEADER = (orjson.JSONDecodeError, KeyError, TypeError, IndexError, Attribu
 
 def header(file: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     """The length of a safetensors file's header in bytes, and its tensors by name."""
-    status = file.stat()
-    return _read_header(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _read_header(file: Path, size: int, _written: int) -> tuple[int, dict[str, dict[str, Any]]]:
+    size = file.stat().st_size
     with files.opened(file, size) as opened:
         start = opened.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size  # noqa: PLR2004 - the length's own length
@@ -137,20 +127,13 @@ def _read_header(file: Path, size: int, _written: int) -> tuple[int, dict[str, d
 
 def _check_weights(file: Path) -> None:
     """Compares a safetensors file's length with what its header says (https://huggingface.co/docs/safetensors)."""
-    if not file.is_file():
-        raise ModelError(f"{file} is not a file; copy the checkpoint again.")
     size = file.stat().st_size
-    if file.suffix != ".safetensors":
-        complete = size > 0
-    else:
+    complete = file.is_file() and size > 0
+    if file.suffix == ".safetensors":
         try:
             length, tensors = header(file)
             ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
             complete = size == 8 + length + max(ends, default=0)
-        except OSError as error:
-            raise ModelError(
-                f"{file} cannot be read ({error.strerror}); copy the checkpoint again."
-            ) from error
         except NOT_A_HEADER:
             complete = False
     if not complete:

@@ -6,7 +6,7 @@ the number of parameters, the context length and the sampling from the checkpoin
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,15 +144,10 @@ def generation_config(folder: Path) -> dict[str, Any]:
     """How a checkpoint's generation_config.json asks for sampling, by llmbench's names; what it leaves open is left out."""
     own = files.json_object(folder / "generation_config.json")
     stated: dict[str, Any] = {name: decoding.finite(own.get(name)) for name in DRAWN_BY}
-    stated["temperature"] = _temperature(own)
+    if own.get("do_sample") is False:
+        stated["temperature"] = 0.0
+    elif own.get("do_sample") is True and stated["temperature"] is None:
+        stated["temperature"] = 1.0
     if (top_k := stated["top_k"]) is not None:
         stated["top_k"] = max(int(top_k), 0)  # -1 is off, as 0 is
     return {name: value for name, value in stated.items() if value is not None}
-
-
-def _temperature(own: Mapping[str, Any]) -> float | None:
-    """The temperature that a generation_config.json asks for, 0 where it says `do_sample: false`; None where it leaves that open."""
-    if own.get("do_sample") is False:
-        return 0.0
-    temperature = decoding.finite(own.get("temperature"))
-    return 1.0 if temperature is None and own.get("do_sample") is True else temperature

@@ -57,8 +57,7 @@ def embedding_rows(checkpoint: Checkpoint) -> int | None:
 
 def _ties_outputs(config: Mapping[str, Any]) -> bool:
     """Whether the input embeddings serve as outputs: by config.json, else by the architecture's default in transformers."""
-    inner = config.get("text_config") or {}
-    for place in (config, inner):
+    for place in (config, config.get("text_config") or {}):
         if isinstance(place.get("tie_word_embeddings"), bool):
             return bool(place["tie_word_embeddings"])
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -76,48 +75,39 @@ def check_tensors(checkpoint: Checkpoint) -> None:
         ModelError: Lists what is missing.
     """
     names, config = list(tensors(checkpoint)), settings(checkpoint)
-    architecture = next(iter(config.get("architectures") or ()), "")
-    if NO_WRITER.search(str(architecture)):
-        raise ModelError(
-            f"{checkpoint.name} is a {architecture}, which writes no text; it cannot be evaluated."
-        )
-    if any(map(UNMERGED.search, names)):
-        raise ModelError(
-            f"The weights of {checkpoint.name} are those of a LoRA adapter within its base model; merge them (peft's "
-            "merge_and_unload) and give the merged folder."
-        )
+    inner = config.get("text_config") or config
+    stated = inner.get("num_hidden_layers") or config.get("n_layer")
+    stated = stated if isinstance(stated, int) else 0
+    unfit = _unfit(names, config, stated)
+    if unfit is not None:
+        raise ModelError(f"{checkpoint.name} cannot be evaluated: {unfit}; give another checkpoint.")
     there = {int(found[1]) for name in names if (found := LAYER.search(name))}
     if not there:  # no such files, or names that are not known here
         return
-    inner = config.get("text_config")
-    missing = []
+    missing = [f"layer {layer}" for layer in range(stated) if layer not in there]
     if not any(map(EMBEDDINGS.search, names)):
         missing.append("the input embeddings")
     if not any(map(OUTPUTS.search, names)) and not _ties_outputs(config):
         missing.append("lm_head.weight (tie_word_embeddings is false)")
-    stated = (inner or config).get("num_hidden_layers") or config.get("n_layer")
-    if isinstance(stated, int):
-        gaps = sorted(set(range(stated)) - there)
-        missing += (
-            [f"layer {gaps[0]}" if len(gaps) == 1 else f"{len(gaps)} layers, from {gaps[0]}"] if gaps else []
-        )
-        _refuse_more_layers(checkpoint.name, names, config, stated)
-    if "num_kv_shared_layers" not in (inner or config):  # there, layers use the keys of others
+    if "num_kv_shared_layers" not in inner:  # there, layers use the keys of others
         missing += _gaps(names)
     if missing:
         raise ModelError(weights_lack(checkpoint.name, missing))
 
 
-def _refuse_more_layers(name: str, names: Sequence[str], config: Mapping[str, Any], stated: int) -> None:
-    """Refuses weights with more text layers than config.json states: engines leave the rest out without a word."""
-    if not isinstance(config.get("text_config"), Mapping):
-        found = [int(match[1]) for n in names if (match := re.match(r"(?:model\.)?(?:layers|h)\.(\d+)\.", n))]
-        more = config.get("num_nextn_predict_layers")
-        if found and max(found) >= stated + (more if isinstance(more, int) else 0):
-            raise ModelError(
-                f"The weights of {name} have {max(found) + 1} layers, its config.json says {stated} (num_hidden_layers); "
-                "one of the two is of another model."
-            )
+def _unfit(names: Sequence[str], config: Mapping[str, Any], stated: int) -> str | None:
+    """Why weights of these names are no model that writes text, or not the one of its config.json: engines leave out more layers silently."""
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    if NO_WRITER.search(architecture):
+        return f"it is a {architecture}, which writes no text"
+    if any(map(UNMERGED.search, names)):
+        return "its weights are those of a LoRA adapter within its base model; merge them with peft's merge_and_unload"
+    found = [int(match[1]) for n in names if (match := re.match(r"(?:model\.)?(?:layers|h)\.(\d+)\.", n))]
+    more = config.get("num_nextn_predict_layers")
+    most = stated + (more if isinstance(more, int) else 0)
+    if stated and not isinstance(config.get("text_config"), Mapping) and max(found, default=-1) >= most:
+        return f"its weights have {max(found) + 1} layers, its config.json says {stated} (num_hidden_layers)"
+    return None
 
 
 def _gaps(names: Sequence[str]) -> list[str]:

@@ -17,11 +17,7 @@ ENGINES = ("vllm", "transformers", "endpoint", "fake")
 
 
 def find_checkpoint(config: Config, *, to_run: bool = True) -> Checkpoint | None:
-    """The checkpoint, before anything heavy is imported; None where the engine needs none.
-
-    Args:
-        config: The settings.
-        to_run: Whether the model is going to be run here; otherwise the machine is not checked.
+    """The checkpoint, before anything heavy is imported; None where the engine needs none. Without `to_run` the machine is not checked.
 
     Raises:
         ConfigError: There is no such engine.
@@ -61,10 +57,7 @@ def complete(
 ) -> tuple[Config, list[str]]:
     """Returns the settings with what the checkpoint's files or the server say, and sentences about what that changed.
 
-    Args:
-        config: The settings.
-        find: Finds the checkpoint.
-        server: What a finished run knows of its server, which is then not asked.
+    A `server` that a finished run knows is not asked.
 
     Raises:
         ConfigError: The settings contradict the checkpoint, or ask for what the server cannot do; a chat template cannot be used.

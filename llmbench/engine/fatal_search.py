@@ -6,16 +6,14 @@ over with that. A set that kills the engine again is cut into eighths, which are
 kill again are cut again when all others had their turn, and so on down to single requests. One that killed the engine
 twice while it was alone is guilty.
 
-A guilty request costs at most three engines and one for each cut: of 256 that ran at once six, 256 being cut to 32, 4 and 1. Where it was alone from the
-beginning it costs two. A death that comes from elsewhere costs one engine and accuses nobody, unless it hits the same lone request twice.
+A guilty request of 256 that ran at once costs at most six engines, 256 being cut to 32, 4 and 1; one that was alone from the beginning two.
 
-An engine that is itself broken would accuse everybody. Therefore deaths without an answer between them are counted, each makes the
-next try an eighth as large, and before there are too many the engine has to show with a request that was answered
-before that it can answer at all.
+An engine that is itself broken would accuse everybody. Therefore each death without an answer since the last makes the next try an eighth
+as large, and before there are too many the engine has to answer a request that was answered before.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Self
@@ -23,17 +21,15 @@ from typing import Any, Self
 from llmbench.records import CONTINUATION_SUFFIX
 
 PARTS = 8
-"""Into how many a set is cut. A set that is answered costs no engine, one that kills it does: many small parts make few of the latter,
-at the price of smaller batches."""
+"""Into how many a set is cut: many make few sets that cost an engine, and smaller batches."""
 TWICE = 2
 """Times that a lone request has to kill the engine."""
 
 
-def parts(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def parts(ids: Sequence[str]) -> list[tuple[str, ...]]:
     """A set in eighths, none of them empty."""
     size = -(-len(ids) // PARTS)
-    for begin in range(0, len(ids), size):
-        yield tuple(ids[begin : begin + size])
+    return [tuple(ids[begin : begin + size]) for begin in range(0, len(ids), size)]
 
 
 @dataclass(slots=True)
@@ -147,11 +143,7 @@ class FatalRequestSearch:
         self.asked.pop(name, None)
 
     def died(self, running: Collection[str]) -> list[str]:
-        """The engine died while it worked on `running`; everything that it was given is to be asked again.
-
-        Returns:
-            Those that are guilty, and are not asked again.
-        """
+        """The engine died while it worked on `running`; all that it was given is asked again, but for the guilty, which are returned."""
         seen = set(running)
         accused = tuple(name for name in self.asked if name in seen)
         others = [name for name in self.asked if name not in seen]
@@ -187,10 +179,7 @@ class FatalRequestSearch:
 
     @classmethod
     def of(cls, bound: int, data: Mapping[str, Any], answered: Collection[str] = ()) -> Self:
-        """Restores the state of an earlier process, without requests that are `answered` by now.
-
-        That process may have been at the continuation of a request, which begins again from its start.
-        """
+        """Restores the state of an earlier process, without requests that are `answered` by now; continuations begin again from their start."""
         sets = [dict.fromkeys(map(_begin, names)) for names in data.get("aside", ())]
         groups = (tuple(name for name in names if name not in answered) for names in sets)
         aside = deque(group for group in groups if group)

@@ -1,9 +1,8 @@
 """Which weights a checkpoint holds, without reading all of them.
 
-Of a checkpoint from the hub it is the commit that the revision resolved to. Of a local folder it is the content of the files that decide an
-answer: small ones as a whole, of large ones the length, the header, blocks all over it and, where the header tells them apart, the middle
-of every tensor. That reads a few MiB of a file of 5 GB, and a folder that was moved or copied is still the same. When large files were
-changed last stands apart: a file that has the same content so far, but another time, is not known to be the same to the last byte.
+Of a checkpoint from the hub it is the commit. Of a local folder it is the content of the files that decide an answer: small ones as a whole,
+of large ones the length, the header, blocks all over it and the middle of every tensor, a few MiB of a file of 5 GB. When large files were
+changed last stands apart: one with the same content so far, but another time, is not known to be the same to the last byte.
 """
 
 import errno

@@ -23,14 +23,7 @@ SIDES = {"A.weight": 1, "B.weight": 0}
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter.
-
-    Attributes:
-        path: Its folder, absolute.
-        name: After its folder.
-        rank: Of its matrices.
-        base: The model that it was trained for, as PEFT wrote it down.
-    """
+    """An adapter in a folder (absolute), after which it is named; `base` is the model that it was trained for, as PEFT wrote it down."""
 
     path: str
     name: str
@@ -61,17 +54,16 @@ def read(model: ModelConfig) -> Adapter | None:
     if model.lora is None:
         return None
     folder = files.expanded(model.lora, ModelError, "model.lora").absolute()
-    missing = next((name for name in (ADAPTER, WEIGHTS) if not (folder / name).is_file()), None)
-    if missing is not None:
-        there = f"it lacks {missing}" if folder.is_dir() else "there is no such folder"
-        raise ModelError(
-            f"model.lora={folder} is not a LoRA adapter ({there}); give the folder that peft's save_pretrained wrote."
-        )
-    config = read_json(folder / ADAPTER)
+    missing = [name for name in (ADAPTER, WEIGHTS) if not (folder / name).is_file()]
+    config = {} if missing else read_json(folder / ADAPTER)
     kind, rank = config.get("peft_type"), config.get("r")
     if kind != "LORA" or not isinstance(rank, int) or rank < 1:
+        reason = (
+            f"it lacks {' and '.join(missing)}" if missing else f"peft_type {kind}, r {rank} in its {ADAPTER}"
+        )
         raise ModelError(
-            f"model.lora={folder} is not a LoRA adapter (peft_type {kind}, r {rank} in its {ADAPTER}); give a LoRA of rank 1 or more."
+            f"model.lora={folder} is not a LoRA adapter ({reason}); give the folder that peft's save_pretrained wrote for a LoRA of rank 1 "
+            "or more."
         )
     base = config.get("base_model_name_or_path")
     return Adapter(str(folder), name_of(str(folder), None), rank, str(base) if base else None)
@@ -121,16 +113,14 @@ def check_shapes(model: ModelConfig, checkpoint: Checkpoint) -> None:
     if settings(checkpoint).get("quantization_config"):
         whole = {}
     layers, kinds = max(map(_layer, whole), default=-1), {name.rpartition(".")[2] for name in whole}
-    for name, shape in found.items():
+    for name, shape in found.items() if whole else ():
         module, _, side = name.removeprefix(PREFIX).partition(".lora_")
-        if not whole or side not in SIDES:
+        if side not in SIDES:
             continue
         reason = None
         if module in whole and shape[SIDES[side]] not in whole[module]:
             reason = f"{name} has the shape {shape}, and the weight that it is added to {whole[module]}"
-        elif _layer(module) > layers:
-            reason = f"it is for layer {_layer(module)} too, and the model has {layers + 1} layers"
-        elif module.rpartition(".")[2] not in kinds:
+        elif _layer(module) > layers or module.rpartition(".")[2] not in kinds:
             reason = f"the model has no weight that {name} could be added to"
         if reason is not None:
             raise ModelError(

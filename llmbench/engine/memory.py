@@ -58,10 +58,6 @@ def planned_element_bytes(config: Config) -> int:
 def kv_bytes_per_token(config_json: Mapping[str, Any], element_bytes: int = 2) -> int | None:
     """Bytes that one token takes in the KV cache: layers · (key and value) · KV heads · head size · bytes of a number.
 
-    Args:
-        config_json: The checkpoint's config.json.
-        element_bytes: Of one number: 2 in bf16.
-
     Returns:
         None where this is not how the model keeps its cache (latent attention, layers without full attention) or a number lacks.
     """

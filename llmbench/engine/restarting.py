@@ -2,9 +2,7 @@
 
 Requests that were in flight are asked again, first those that only waited, then those that the engine worked on, apart from the
 rest (`FatalRequestSearch`). A request that killed the engine twice while it was alone comes back as an error.
-
-What a new process has to know is a record, `RestartLog`. Where only a new process could go on, the death is in it before `step` raises its
-`EngineDiedError`, and what the death proves guilty has come back before.
+Where only a new process could go on, the death is in the `RestartLog` before `step` raises its `EngineDiedError`.
 """
 
 import time
@@ -26,12 +24,7 @@ PROBE = "probe"
 
 @dataclass(slots=True)
 class RestartLog:
-    """The deaths of a run's engines.
-
-    Attributes:
-        restarts: In the order they happened.
-        search: What is known of the request that kills the engine.
-    """
+    """The deaths of a run's engines, in the order they happened, and what is known of the request that kills them: all that a new process needs."""
 
     restarts: list[Restart] = field(default_factory=list)
     search: FatalRequestSearch = field(default_factory=lambda: FatalRequestSearch(bound=0))
@@ -50,12 +43,7 @@ class RestartLog:
         return cls(restarts, FatalRequestSearch.of(0, data.get("fatal_search", {})))
 
     def begin(self, bound: int, answered: Collection[str]) -> None:
-        """Gets ready for the engines of this process.
-
-        Args:
-            bound: Deaths in a row without an answer between that are followed by another engine; 0: none.
-            answered: Ids of requests that need not be asked any more.
-        """
+        """Gets ready for the engines of this process: as many as `bound` deaths in a row are followed by another one, and what is `answered` is over."""
         self.search = FatalRequestSearch.of(bound, self.search.as_data(), answered)
 
 
@@ -63,12 +51,7 @@ class EngineSource(Protocol):
     """Where engines come from, one at a time."""
 
     def open(self) -> Engine:
-        """Returns another engine, ready for requests.
-
-        Raises:
-            EngineDiedError: It died while it was loaded.
-            EngineError: It cannot start.
-        """
+        """Returns another engine, ready for requests; raises `EngineError` where it cannot start, `EngineDiedError` where it died of that."""
 
     def discard(self) -> None:
         """Closes the engine that was opened last, dead or alive; trouble with that is logged."""
@@ -86,7 +69,7 @@ class RestartingEngine:
         *,
         finished: Sized = (),
         probe: tuple[int, Request] | None = None,
-        probe_id: str = PROBE,
+        take_step: Callable[[Engine], list[Completion]] = lambda engine: engine.step(),
     ) -> None:
         """Takes an engine that is ready for requests.
 
@@ -97,20 +80,19 @@ class RestartingEngine:
             notice: Shows the user a sentence for each death.
             finished: The run's results, which are counted where a death is recorded.
             probe: A request that an earlier process had answered, and the tokens of its answer.
-            probe_id: What it is called; another name within another engine of this kind.
+            take_step: Takes a step of the engine that stands.
         """
         self._engine: Engine | None = engine
         self._source, self._log, self._notice = source, log, notice
         self._search = log.search
         self._finished = finished
-        self._probe, self._probe_id = probe, probe_id
+        self._probe, self._take_step = probe, take_step
         self._requests: dict[str, Request] = {}  # not answered yet
         self._probing = False
         self._death: tuple[EngineDiedError, int] | None = None  # not recorded yet, and how many requests ran
         self._report = engine.report()
         self._loads_before = 0  # of dead engines
-        self._tokens_before: float | None = 0.0  # of dead engines; None: unknown
-        self._tokens: float | None = 0.0  # of the one that stands, when it was last asked
+        self._tokens_before = 0.0  # of dead engines
         self.replaced_s = 0.0
         """Seconds that dead engines and the loading of new ones took."""
 
@@ -134,7 +116,7 @@ class RestartingEngine:
         try:
             engine = self._engine or self._open()
             self._feed(engine)
-            finished = engine.step()
+            finished = self._take_step(engine)
         except EngineDiedError as error:
             begun = time.monotonic()
             fatal = self._take_back(error)
@@ -153,11 +135,7 @@ class RestartingEngine:
         return len(self._requests)
 
     def recover(self) -> None:
-        """Records a death and opens another engine at once, also where it has nothing to ask.
-
-        Raises:
-            EngineError: Engines die one after another, or none can be opened.
-        """
+        """Records a death and opens another engine at once, also where it has nothing to ask; raises `EngineError` where none follows."""
         if self._death is not None:
             self._record_death(*self._death)
         if self._engine is None:
@@ -191,7 +169,7 @@ class RestartingEngine:
                 request = self._requests[name]
                 engine.submit(request, first=name.endswith(CONTINUATION_SUFFIX))
         elif not self._probing:
-            engine.submit(replace(probe[1], id=self._probe_id))
+            engine.submit(replace(probe[1], id=PROBE))
             self._probing = True
 
     def _note(self, completion: Completion) -> bool:
@@ -199,7 +177,7 @@ class RestartingEngine:
         aborted = completion.finish_reason is FinishReason.ABORT
         if not aborted:
             self._search.works()
-        if completion.request_id == self._probe_id:
+        if self._probing and completion.request_id == PROBE:
             self._probing = False
             self._probe = None if aborted else self._probe  # one that is refused shows nothing
             return False
@@ -210,9 +188,15 @@ class RestartingEngine:
         return True
 
     def _take_back(self, error: EngineDiedError) -> list[Completion]:
-        """Takes the dead engine's requests back; returns those known to kill it as errors."""
-        running = {self._probe_id, *self._requests} & set(error.running)
-        self._remember()
+        """Takes the dead engine's requests back, with what it still says of itself; returns those known to kill it as errors."""
+        running = {PROBE, *self._requests} & set(error.running)
+        if self._engine is not None:
+            with suppress(Exception):
+                self._tokens_before += self._engine.state().generated_tokens or 0
+            with suppress(Exception):
+                self._report = self._engine.report()
+            self._loads_before += self._report.loads
+            self._report = replace(self._report, loads=0)
         self._engine, self._probing = None, False
         fatal = [self._requests.pop(name) for name in self._search.died(running)]
         if not self._search.bound:
@@ -237,42 +221,21 @@ class RestartingEngine:
         if error.needs_new_process:
             raise error
 
-    def _remember(self) -> None:
-        """Keeps what a dead engine still says of itself."""
-        if self._engine is not None:
-            tokens = self._tokens  # the last known
-            with suppress(Exception):
-                tokens = self._engine.state().generated_tokens
-            self._tokens_before, self._tokens = self._generated(tokens), 0.0
-            with suppress(Exception):
-                self._report = self._engine.report()
-            self._loads_before += self._report.loads
-            self._report = replace(self._report, loads=0)
-
-    def _generated(self, tokens: float | None) -> float | None:
-        """Adds the tokens of dead engines."""
-        return None if tokens is None or self._tokens_before is None else tokens + self._tokens_before
-
     def abort(self) -> list[Completion]:
         """Drops everything unfinished and returns it as aborted."""
         if self._engine is not None:
             self._engine.abort()
-        dropped = [Completion.aborted(request, None) for request in self._requests.values()]
-        self._requests.clear()
-        self._search.drop()
-        return dropped
+        return [Completion.aborted(request, None) for request in self.give_back_all()]
 
     def state(self) -> EngineState:
         """Returns the engine's, with all requests that it was not given counted as queued; without one only those are known."""
         engine, held = self._engine, self._search.held
-        if engine is None:
-            return EngineState(queued=held, generated_tokens=self._tokens_before)
-        state = engine.state()
-        self._tokens = state.generated_tokens
+        state = engine.state() if engine is not None else EngineState(generated_tokens=0)
+        tokens = state.generated_tokens
         return replace(
             state,
             queued=(state.queued or 0) + held,
-            generated_tokens=self._generated(state.generated_tokens),
+            generated_tokens=None if tokens is None else tokens + self._tokens_before,
         )
 
     def report(self) -> EngineReport:

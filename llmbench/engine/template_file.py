@@ -77,19 +77,11 @@ def read(model: ModelConfig) -> TemplateFile | None:
     try:
         content = files.read(path, files.JSON_BYTES)
         text = content.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(
-            f"{setting} cannot be read ({reason}); give the file of a Jinja template."
-        ) from error
-    if not text.strip():
-        raise ConfigError(f"{setting} is empty; give the file of a Jinja template.")
-    try:
         jinja2.Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False).parse(  # noqa: S701 - prompts are no HTML
             OF_TRANSFORMERS.sub("", text)
         )
-    except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(
-            f"{setting} is not a Jinja template: line {error.lineno}: {first_line(error)}; fix the file."
-        ) from error
+    except (OSError, UnicodeDecodeError, jinja2.TemplateSyntaxError) as error:
+        line = f"line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ConfigError(f"{setting} is not a Jinja template: {line}{reason}; fix the file.") from error
     return TemplateFile(str(path), hashlib.sha256(content).hexdigest(), text)

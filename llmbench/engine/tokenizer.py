@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from llmbench.engine import chat_template
@@ -20,10 +19,7 @@ class Tokenizer(Protocol):
     def chat(self, messages: Sequence[Message], options: Mapping[str, Any], day: str | None = None) -> str:
         """The chat as the model reads it, up to where its answer begins.
 
-        Args:
-            messages: The turns.
-            options: What the chat template is given beside them.
-            day: The date (YYYY-MM-DD) of a template that writes one; None for today.
+        The chat template is given `options` beside the turns, and writes the date `day` (YYYY-MM-DD), None for today, where it writes one.
         """
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
@@ -44,32 +40,13 @@ class Tokenizer(Protocol):
         return ""
 
 
-TOKENIZER_FILES = ("tokenizer.*", "tekken.json", "vocab.*", "*.model", "*.tiktoken")
-
-
-def _reason(error: Exception, checkpoint: Checkpoint) -> str:
-    """Why a tokenizer cannot be read, and what to do."""
-    folder = Path(checkpoint.folder) if checkpoint.folder else None
-    if folder is not None and not any(file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)):
-        return f"{folder} holds none of its files; copy tokenizer.json and tokenizer_config.json there"
-    said = first_line(error).rstrip(".:")
-    if isinstance(error, KeyError):
-        said = f"one of its files lacks {said}"
-    return f"{said}; copy tokenizer.json, tokenizer_config.json and config.json again"
-
-
 class HubTokenizer:
     """A transformers tokenizer; `hub` is the library's own object."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, trust_remote_code: bool, template: TemplateFile | None = None
     ) -> None:
-        """Reads it from the checkpoint.
-
-        Args:
-            checkpoint: Where it is.
-            trust_remote_code: Whether its own code may run.
-            template: Stands in the place of the model's own chat template.
+        """Reads it from the checkpoint; `template` stands in the place of the model's own chat template.
 
         Raises:
             ModelError: The checkpoint has no usable tokenizer.
@@ -85,7 +62,8 @@ class HubTokenizer:
             if "trust_remote_code" in str(error):
                 raise ModelError(needs_code(checkpoint.name)) from error
             raise ModelError(
-                f"The tokenizer of {checkpoint.name} cannot be read: {_reason(error, checkpoint)}."
+                f"The tokenizer of {checkpoint.name} cannot be read ({type(error).__name__}: {first_line(error)}); copy tokenizer.json, "
+                "tokenizer_config.json and config.json again."
             ) from error
         own = getattr(self.hub, "chat_template", None)
         self._templates = template.text if template else chat_template.find(own, checkpoint.folder)
@@ -104,7 +82,7 @@ class HubTokenizer:
         """
         template = chat_template.choose(self._templates, options.get("chat_template"))
         more = {name: value for name, value in options.items() if name != "chat_template"}
-        if day is not None and chat_template.is_dated(template):
+        if day is not None and chat_template.mentions(template, chat_template.NOW):
             template, self._day = chat_template.dated(template, day), day
 
         def write(turns: list[chat_template.Turn]) -> str:
@@ -139,8 +117,8 @@ class HubTokenizer:
             template = chat_template.choose(self._templates, options.get("chat_template"))
             found += [
                 f"model.chat_template_kwargs.{name} changes nothing: the model's chat template does not read it."
-                for name in chat_template.unread(template, options)
-                if name != "chat_template"
+                for name in options
+                if name != "chat_template" and not chat_template.mentions(template, name)
             ]
         return found
 

@@ -1,10 +1,7 @@
 """An engine that hangs without dying: a collective that is stuck, a process that was stopped, a loop without an end.
 
-The engine is asked for one step after another (`Engine.step`), and a step is a moment's work: a token of every answer, or a part of the
-prompts. Only the time within a step counts, so neither a disk that takes nothing nor grading nor loading can look like an engine
-that hangs.
-
-A step that takes too long is ended by killing the engine's processes, which is a death like any other. What computes in this
+A step of the engine is a moment's work: a token of every answer, or a part of the prompts. Only the time within one counts, not grading or
+loading. A step that takes too long is ended by killing the engine's processes, which is a death like any other. What computes in this
 process cannot be stopped from within: then the process ends.
 """
 
@@ -15,51 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llmbench.engine.base import ModelEngine
-from llmbench.records import Completion, Request
+from llmbench.records import Completion
 from llmbench.system.stdio import silent
-from llmbench.telemetry.engine_report import EngineReport
-from llmbench.telemetry.records import EngineState
 
 log = logging.getLogger(__name__)
 
 WARN_AT = 0.25
 """The share of the limit after which a warning is due."""
-LOOK_S = 1.0
-LOOKS = 20
-"""At least so many looks make up the limit."""
+LOOK_S, LOOKS = 1.0, 20
+"""Between looks, at least so many of which make up the limit."""
 END_S = 30.0
 """For a step to end when the engine's processes are killed."""
-
-
-class WatchedEngine:
-    """An engine whose steps may not last longer than a watch allows."""
-
-    def __init__(self, engine: ModelEngine, watch: "Watch") -> None:
-        self._engine, self._watch = engine, watch
-
-    def submit(self, request: Request, *, first: bool = False) -> None:
-        """Queues a request."""
-        self._engine.submit(request, first=first)
-
-    def step(self) -> list[Completion]:
-        """Takes the engine's step; one that lasts too long ends with an `EngineDiedError`, or the watch's `leave` is called."""
-        return self._watch.step(self._engine)
-
-    def abort(self) -> list[Completion]:
-        """Drops everything unfinished."""
-        return self._engine.abort()
-
-    def state(self) -> EngineState:
-        """Returns the engine's."""
-        return self._engine.state()
-
-    def report(self) -> EngineReport:
-        """Returns the engine's."""
-        return self._engine.report()
-
-    def close(self, *, process_ends: bool = False) -> None:
-        """Closes the engine."""
-        self._engine.close(process_ends=process_ends)
 
 
 class Watch:
@@ -90,11 +53,7 @@ class Watch:
 
     @contextmanager
     def looking(self, leave: Callable[[str], None]) -> Iterator[None]:
-        """Looks, in a thread of its own, while the context lasts.
-
-        Args:
-            leave: Called with the reason, while the step goes on, where only the end of the process can end it; it may come back.
-        """
+        """Looks, in a thread of its own, while the context lasts; `leave` gets the reason where only the end of the process can end a step."""
         if self._limit_s is None:
             yield
             return

@@ -18,7 +18,7 @@ from llmbench.engine.cache.keys import Keys, keys_for
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
-from llmbench.engine.watching import Watch, WatchedEngine
+from llmbench.engine.watching import Watch
 from llmbench.engine.workload import Took, Workload
 from llmbench.errors import (
     ConfigError,
@@ -213,12 +213,13 @@ class RunEngine:
         """Puts the wrappers around the loaded engine, for as long as requests run."""
         record, report = self._record, self.loaded.report()
         self._restarting = RestartingEngine(
-            WatchedEngine(self.loaded, self.watch),
+            self.loaded,
             self,
             record.restart_log,
             record.terminal.notice,
             finished=record.results,
             probe=questions.shortest_of(record.results),
+            take_step=lambda _: self.watch.step(self.loaded),
         )
         if not record.config.cache:
             yield self._restarting
@@ -256,7 +257,7 @@ class RunEngine:
         finally:
             self._stop.listening = True
         times.load = (times.load or 0.0) + time.monotonic() - begun
-        return WatchedEngine(engine, self.watch)
+        return engine
 
     def discard(self) -> None:
         """Closes a dead engine, whatever it still says."""

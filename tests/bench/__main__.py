@@ -28,7 +28,7 @@ from llmbench.engine.factory import find_checkpoint, load_tokenizer
 from llmbench.engine.restarting import RestartingEngine
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.vllm.engine import VllmEngine
-from llmbench.engine.watching import Watch, WatchedEngine
+from llmbench.engine.watching import Watch
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.records import Request, Sample, Sampling
@@ -121,8 +121,15 @@ class Bench:
             sampler.begin()
             begun = time.monotonic()
             record = RunRecord(self.config, files, RunOptions(), Terminal(quiet=True))
-            watched = WatchedEngine(self.engine, Watch())
-            engine = RestartingEngine(watched, NoSource(), record.restart_log, print, finished=record.results)
+            watch = Watch()
+            engine = RestartingEngine(
+                self.engine,
+                NoSource(),
+                record.restart_log,
+                print,
+                finished=record.results,
+                take_step=lambda _: watch.step(self.engine),
+            )
             loop = EvaluationLoop(questions, self.tokenizer, engine, grader, record, progress, Stop())
             loop.run()
             seconds = time.monotonic() - begun

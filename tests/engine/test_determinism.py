@@ -159,7 +159,7 @@ def test_replicas_on_unlike_gpus_are_refused() -> None:
     agreement.compare(unlike)
     agreement.compare([facts("one", gpu()), facts("two", gpu())], same_gpus=True)
     with pytest.raises(
-        EngineError, match=r"engine\.deterministic=true: one has NVIDIA H100 .*, two has NVIDIA A100; use"
+        EngineError, match=r"one has GPUs .*engine\.deterministic\) NVIDIA H100 .*, two has NVIDIA A100; make"
     ):
         agreement.compare(unlike, same_gpus=True)
 

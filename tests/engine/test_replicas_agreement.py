@@ -34,11 +34,11 @@ def test_equal_hosts_agree() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (facts("two", vllm="2", torch="1"), ("one has vllm 1, two has 2", "install the same")),
+        (facts("two", vllm="2", torch="1"), ("one has vllm 1, two has 2", "make them the same")),
         (facts("two", vllm="1"), ("one has torch 1, two has (none)",)),
         (
             facts("two", "other", vllm="1", torch="1"),
-            ("the checkpoint on two is not the one on one", "copy it again"),
+            ("one has the checkpoint c, two has other",),
         ),
     ],
 )
@@ -46,14 +46,6 @@ def test_hosts_that_would_answer_otherwise_are_refused(other: Facts, words: tupl
     with pytest.raises(EngineError) as caught:
         agreement.compare([facts("one", vllm="1", torch="1"), other])
     assert all(word in str(caught.value) for word in words)
-
-
-def test_more_replicas_than_a_cluster_has_room_for_are_refused() -> None:
-    agreement.check_room(2, 2, 2)
-    with pytest.raises(
-        EngineError, match=r"engine\.replicas=3 is refused: .* room for 2 replicas on 2 GPUs each"
-    ):
-        agreement.check_room(2, 3, 2)
 
 
 @pytest.fixture
@@ -70,8 +62,7 @@ def of(*overrides: str) -> Config:
 def test_replicas_on_the_cpu_have_cores_of_their_own() -> None:
     assert agreement.cores_of(of(), 2) == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert agreement.cores_of(of(), 3) == [[1, 2], [3, 4], [5, 6]]
-    with pytest.raises(EngineError, match=r"engine\.replicas=9 is refused: this machine has 8 cores"):
-        agreement.cores_of(of(), 9)
+    assert agreement.cores_of(of(), 9) == [[]] * 9  # all have all
 
 
 @pytest.mark.usefixtures("eight_cores")

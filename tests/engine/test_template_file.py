@@ -49,9 +49,8 @@ def tokenizer(smollm2: Path, file: Path) -> HubTokenizer:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "cannot be read .No such file"),
-        (b"", "is empty"),
-        (b"\xff\xfe\x00", "it is not UTF-8 text"),
+        (None, "is not a Jinja template: No such file"),
+        (b"\xff\xfe\x00", "is not a Jinja template: 'utf-8' codec"),
         (b"{% for m in messages %}\n{{ m.content }", "is not a Jinja template: line 2"),
         (b"{% if x %}", "is not a Jinja template: line 1"),
     ],

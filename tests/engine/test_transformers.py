@@ -16,9 +16,8 @@ from llmbench.engine.checkpoint import Checkpoint, locate
 from llmbench.engine.factory import find_checkpoint, open_engine
 from llmbench.engine.tokenizer import HubTokenizer
 from llmbench.engine.transformers import TransformersEngine, check_machine
-from llmbench.engine.transformers.decoding import Decoder
+from llmbench.engine.transformers.decoding import Decoder, Text, find_stop
 from llmbench.engine.transformers.sampling import draw, penalised
-from llmbench.engine.transformers.text import Text, find_stop
 from llmbench.engine.workload import Workload
 from llmbench.errors import ConfigError, EngineDiedError, EngineError
 from llmbench.records import Completion, FinishReason, Message, Request, Sampling

@@ -2,20 +2,40 @@
 
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config, ModelConfig
 from llmbench.engine import checkpoint_record, lora
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas.cluster import Cluster
-from llmbench.engine.replicas.worker import Facts
+from llmbench.engine.replicas.worker import ADAPTER, CHECKPOINT, Facts
 from llmbench.engine.vllm.checks import pick_device
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError
 from llmbench.system import hardware
 from llmbench.system.number_format import count
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """What all processes of a run's replicas have in common.
+
+    Attributes:
+        config: The settings of one replica.
+        leader: The run's process space and number.
+        gpus: GPUs of each.
+        silence_s: How long a call may take (`engine_wait_s`); None: for ever.
+    """
+
+    cluster: Cluster
+    config: Config
+    checkpoint: Checkpoint | None
+    leader: tuple[str, int]
+    gpus: int
+    silence_s: float | None
 
 
 def gpus_of(config: Config) -> int:
@@ -28,33 +48,12 @@ def gpus_of(config: Config) -> int:
 
 
 def cores_of(config: Config, replicas: int) -> list[list[int]]:
-    """Returns the CPU cores for each replica, an equal part of this machine's; none where replicas have GPUs or compute nothing.
-
-    Raises:
-        EngineError: There are fewer cores than replicas.
-    """
+    """Returns the CPU cores for each replica, an equal part of this machine's; none where replicas have GPUs or compute nothing."""
     if gpus_of(config) or config.engine.name == "fake" or config.engine.ray_address is not None:
         return []
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // replicas
-    if each == 0:
-        raise EngineError(
-            f"engine.replicas={replicas} is refused: this machine has {count(len(cores), 'core')} for replicas on the CPU."
-        )
     return [cores[number * each : (number + 1) * each] for number in range(replicas)]
-
-
-def check_room(room: int, replicas: int, gpus: int) -> None:
-    """Refuses more replicas than a cluster has room for.
-
-    Raises:
-        EngineError: With the numbers.
-    """
-    if replicas > room:
-        of = f" on {count(gpus, 'GPU')} each" if gpus else ""
-        raise EngineError(
-            f"engine.replicas={replicas} is refused: the cluster has room for {count(room, 'replica')}{of} now."
-        )
 
 
 def compare(facts: Sequence[Facts | None], *, same_gpus: bool = False) -> None:
@@ -67,26 +66,10 @@ def compare(facts: Sequence[Facts | None], *, same_gpus: bool = False) -> None:
     Raises:
         EngineError: Names the hosts, and what differs.
     """
-    known = [each for each in facts if each is not None]
-    first = known[0]
-    for other in known[1:]:
-        ours, theirs = ({gpu.name for gpu in each.gpus} for each in (first, other))
-        if same_gpus and ours != theirs:
-            raise EngineError(
-                f"Replicas are refused with engine.deterministic=true: {first.place.host} has {', '.join(sorted(ours))}, "
-                f"{other.place.host} has {', '.join(sorted(theirs))}; use GPUs of one kind."
-            )
-        for name, version in first.versions.items():
-            if other.versions.get(name) != version:
-                raise EngineError(
-                    f"Replicas are refused: {first.place.host} has {name} {version or '(none)'}, "
-                    f"{other.place.host} has {other.versions.get(name) or '(none)'}; install the same on both."
-                )
-        what = "checkpoint" if other.content != first.content else "LoRA adapter"
-        if (other.content, other.adapter) != (first.content, first.adapter):
-            raise EngineError(
-                f"Replicas are refused: the {what} on {other.place.host} is not the one on {first.place.host}; copy it again."
-            )
+    first, *others = [each for each in facts if each is not None]
+    for other in others:
+        ours, theirs = (each.decisive(gpus=same_gpus) for each in (first, other))
+        _refuse_difference(first.place.host, ours, other.place.host, theirs)
 
 
 def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None, model: ModelConfig) -> None:
@@ -97,12 +80,21 @@ def compare_with_driver(facts: Facts | None, checkpoint: Checkpoint | None, mode
     """
     if facts is None:
         return
-    here = hardware.versions(*hardware.TOKENIZER_PACKAGES)
-    known = {name: facts.versions.get(name) if version is None else version for name, version in here.items()}
+    installed = hardware.versions(*hardware.TOKENIZER_PACKAGES)
     content = checkpoint_record.row(checkpoint).get("content") if checkpoint is not None else None
-    place = replace(facts.place, host=f"{socket.gethostname()} (this one)")
-    here_too = replace(facts, place=place, versions=known, content=content)
-    compare([replace(here_too, adapter=lora.content_of(model)), facts])
+    here = {CHECKPOINT: content, ADAPTER: lora.content_of(model)}
+    here |= {name: version for name, version in installed.items() if version is not None}
+    _refuse_difference(f"{socket.gethostname()} (this one)", here, facts.place.host, facts.decisive())
+
+
+def _refuse_difference(
+    host: str, here: Mapping[str, str | None], other: str, there: Mapping[str, str | None]
+) -> None:
+    for name, ours in here.items():
+        if there.get(name) != ours:
+            raise EngineError(
+                f"Replicas are refused: {host} has {name} {ours or '(none)'}, {other} has {there.get(name) or '(none)'}; make them the same."
+            )
 
 
 def choose(config: Config, checkpoint: Checkpoint | None, workload: Workload) -> tuple[int, str]:
@@ -129,9 +121,6 @@ def choose(config: Config, checkpoint: Checkpoint | None, workload: Workload) ->
 
 
 def _room(address: str, gpus: int) -> int:
-    cluster = Cluster(address, 0)
-    cluster.open()
-    try:
+    with closing(Cluster(address, 0)) as cluster:
+        cluster.open()
         return cluster.replicas(gpus)
-    finally:
-        cluster.close()

@@ -18,12 +18,8 @@ import psutil
 
 from llmbench.engine.replicas import cleaner
 from llmbench.engine.replicas.ray_environment import (
-    FOLDER,
-    IMPATIENT,
-    PRIVATE,
     TEMPORARY,
     check_address,
-    check_space,
     own_signal_handlers,
     ray_variables,
 )
@@ -43,12 +39,7 @@ class Cluster:
     """Ray, which starts processes on hosts and calls them. Closed by `close`, after which it can be opened again."""
 
     def __init__(self, address: str | None, gpus: int) -> None:
-        """Starts nothing yet.
-
-        Args:
-            address: Of a cluster that runs; None: one is started on this machine.
-            gpus: How many of this machine's GPUs the latter gives away.
-        """
+        """Takes the address of a cluster; None: one is started on this machine, which gives away so many of its GPUs."""
         self._address, self._gpus = address, gpus
         self._ray: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -65,15 +56,14 @@ class Cluster:
         """
         if self._ray is not None:
             return
-        wanted = dict(IMPATIENT) if self._address is not None else {}
-        if self._address is None:
-            check_space()
-            self._folder = tempfile.TemporaryDirectory(prefix="llmbench-ray-", dir=TEMPORARY)
-            wanted = {**PRIVATE, FOLDER: self._folder.name}
-            self._cleaner = _start_cleaner(self._folder.name)
+        folder = None
         try:
+            if self._address is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="llmbench-ray-", dir=TEMPORARY)
+                folder = self._folder.name
+                self._cleaner = _start_cleaner(folder)
             # the first may start a process that is not Ray's, and must not bear its folder's name
-            with _TURN, blocked_sigint(), ray_variables(wanted), own_signal_handlers():
+            with _TURN, blocked_sigint(), ray_variables(folder), own_signal_handlers():
                 self._ray = ray = _import_ray()
                 self._owned = not ray.is_initialized()
                 if self._owned:
@@ -130,14 +120,10 @@ class Cluster:
         self._handles.append(handle)
         return handle
 
-    def ready(self, calls: Sequence[object], timeout_s: float) -> set[object]:
-        """Waits until at least one call has ended; returns those that have, none where the time was over."""
-        if not calls:
-            return set()
+    def ready(self, calls: Sequence[object], timeout_s: float) -> bool:
+        """Waits until one of the calls has ended; returns whether one has in that time."""
         ended, _ = self._ray.wait(list(calls), num_returns=1, timeout=timeout_s, fetch_local=True)
-        if len(calls) > 1 and ended:
-            ended, _ = self._ray.wait(list(calls), num_returns=len(calls), timeout=0, fetch_local=True)
-        return set(ended)
+        return bool(ended)
 
     def result(self, call: object, timeout_s: float | None = None) -> Any:  # noqa: ANN401 - a call's
         """Returns a call's result.
@@ -204,14 +190,7 @@ class ProcessGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProcessPlace:
-    """Where a process of the cluster is.
-
-    Attributes:
-        host: Its name.
-        space: Within which its number means something (`system.processes.process_space`).
-        pid: Its number.
-        node: Ray's name for the host.
-    """
+    """Where a process of the cluster is; `space` is that of its number (`system.processes.process_space`), `node` Ray's name for the host."""
 
     host: str
     space: str
@@ -243,11 +222,7 @@ def _start_cleaner(folder: str) -> "subprocess.Popen[bytes]":
 
 def _why_gone(text: str) -> str:
     """What Ray says of a process that is gone, in a few words."""
-    for words, sentence in (
-        ("out of memory", "the host ran out of main memory, and Ray ended it"),
-        ("OOM", "its process was killed, perhaps since the host ran out of main memory"),
-        ("node", "its host is gone"),
-    ):
-        if words in text.split("Some common causes", maxsplit=1)[0]:
-            return sentence
-    return "its process was killed or crashed"
+    said = text.split("Some common causes", maxsplit=1)[0]
+    if "out of memory" in said or "OOM" in said:
+        return "its process was killed, perhaps since the host ran out of main memory"
+    return "its host is gone" if "node" in said else "its process was killed or crashed"

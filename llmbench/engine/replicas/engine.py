@@ -19,7 +19,6 @@ from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement, sums
 from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
 from llmbench.engine.replicas.queue import SharedQueue
-from llmbench.engine.replicas.remote import RemoteSettings
 from llmbench.engine.replicas.replica import Replica
 from llmbench.engine.tokenizer import Tokenizer
 from llmbench.engine.workload import Took, Workload
@@ -53,7 +52,9 @@ class ReplicatedEngine(ModelEngine):
         gpus = agreement.gpus_of(config)
         self._cluster = Cluster(engine.ray_address, gpus * self._replica_count)
         leader = process_space(), os.getpid()
-        self._settings = RemoteSettings(self._cluster, single, checkpoint, leader, gpus, config.engine_wait_s)
+        self._settings = agreement.RemoteSettings(
+            self._cluster, single, checkpoint, leader, gpus, config.engine_wait_s
+        )
         self._replicas: list[Replica] = []
         self._queue = SharedQueue()
         self._died_with: dict[str, int] = {}  # deaths by the request that was running
@@ -64,19 +65,13 @@ class ReplicatedEngine(ModelEngine):
     # --- from starting to requests
 
     def prepare(self) -> None:
-        """Starts Ray and the replicas' processes, compares them, and has them begin to import their libraries.
-
-        This process has other things to do meanwhile; whatever asks a replica next waits for the imports.
+        """Starts Ray and the replicas' processes, compares them, and has them begin to import their libraries; the next question waits for that.
 
         Raises:
             EngineError: Ray or a process cannot be started, or hosts differ in what decides a result.
         """
         self._cluster.open()
         try:
-            if not self._cluster.local:
-                agreement.check_room(
-                    self._cluster.replicas(self._settings.gpus), self._replica_count, self._settings.gpus
-                )
             self._replicas = [
                 Replica(number, self._settings, self._cores[number - 1] if self._cores else ())
                 for number in range(1, self._replica_count + 1)
@@ -93,17 +88,13 @@ class ReplicatedEngine(ModelEngine):
             raise
 
     def _in_all(self, begin: Callable[[Replica], None]) -> list[str]:
-        """Begins something in all processes, and waits for all; returns what they said, each sentence once.
-
-        Raises:
-            LlmbenchError: The first that went wrong, with the host's name where there are several.
-        """
+        """Begins something in all processes, and waits for all; returns what they said once, or raises the first error, with the host's name."""
         said: dict[str, None] = {}
         for each in self._replicas:
             begin(each)
         for each in self._replicas:
             try:
-                said |= dict.fromkeys(each.remote.starting.wait())
+                said |= dict.fromkeys(each.remote.wait())
             except OutOfMemoryError as error:
                 shortage = replace(error.shortage, needs_new_process=False)  # that process ends
                 raise OutOfMemoryError(self._on_host(each, error), shortage) from error
@@ -138,12 +129,7 @@ class ReplicatedEngine(ModelEngine):
         raise EngineError("No replica answers any more.")
 
     def load(self, workload: Workload, notice: Notice) -> None:
-        """Loads the model in all replicas at once.
-
-        Raises:
-            EngineError: One cannot start.
-            OutOfMemoryError: One has too little memory.
-        """
+        """Loads the model in all replicas at once; raises the `EngineError` of one that cannot start."""
         part = sums.share(workload, self._replica_count)
         self.capacity = self.preferred_batch_size(workload)  # which is lowered where memory runs out now
         if self._replica_count > 1:
@@ -209,9 +195,9 @@ class ReplicatedEngine(ModelEngine):
         return finished
 
     def _on_death(self, replica: Replica, lost: str | None = None) -> list[Completion]:
-        """Handles a death: others are asked what the replica had, while another process is loaded.
+        """Has others asked what a dead replica had, while another process is loaded, unless `lost` says why none may follow.
 
-        Returns the requests that are given up, since too many replicas died of them. `lost` says why no other process may follow.
+        Returns the requests that are given up, since too many replicas died of them.
         """
         replica.note_death()
         for name in replica.remote.failure.running if replica.remote.failure is not None else ():

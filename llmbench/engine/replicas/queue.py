@@ -1,6 +1,5 @@
 """The requests that no replica has yet."""
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -34,16 +33,15 @@ class SharedQueue:
 
     def share_out(self, replicas: Iterable[Replica]) -> None:
         """Gives what waits to the replicas with most free places; the last ones only to places that are free now."""
-        if not self._waiting:
-            return
         working = list(replicas)
+        if not working:
+            return
         ahead = len(self._waiting) > sum(each.batch_size for each in working)
-        free = [(-each.places(ahead=ahead), each.number, each) for each in working]
-        heapq.heapify(free)
-        while self._waiting and free and free[0][0] < 0:
-            places, number, each = free[0]
+        while self._waiting:
+            each = max(working, key=lambda each: each.places(ahead=ahead))
+            if each.places(ahead=ahead) <= 0:
+                return
             each.engine.submit(self._waiting.popleft())
-            heapq.heapreplace(free, (places + 1, number, each))
 
     def remember_writers(self, replica: Replica, completions: Iterable[Completion]) -> None:
         """Remembers who wrote the texts that may be continued."""

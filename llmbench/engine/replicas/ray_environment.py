@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import signal
 import socket
 import threading
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from llmbench.errors import EngineError
-from llmbench.system.number_format import memory
 from llmbench.system.processes import environment
 from llmbench.system.signals import ENDING
 
@@ -26,17 +24,8 @@ PRIVATE: Mapping[str, str] = {
     "RAY_AUTH_TOKEN": TOKEN,
 }
 """What Ray is started with here: it tells nobody, and listens to nobody else."""
-IMPATIENT: Mapping[str, str] = {
-    "RAY_NUM_REDIS_GET_RETRIES": "2",
-    "RAY_py_gcs_connect_timeout_s": "5",
-    "RAY_gcs_rpc_server_connect_timeout_s": "5",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
-}
-"""How long a cluster that does not answer is tried."""
 ANSWER_S = 5.0
 TEMPORARY = "/tmp"  # noqa: S108 - the names of Ray's sockets must be short
-SPACE_BYTES = 64 << 20
-"""Of /tmp, for Ray's logs and sockets."""
 
 
 @contextmanager
@@ -55,26 +44,16 @@ def own_signal_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def ray_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Ray's variables inside: for a Ray of this run's own only those that it is to have, else these beside the user's."""
-    theirs = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+def ray_variables(folder: str | None) -> Iterator[None]:
+    """Inside, a Ray of this run's own finds its variables alone, and where its folder is; without one the user's stay."""
+    theirs = {name: value for name, value in os.environ.items() if folder and name.startswith("RAY_")}
     try:
-        if FOLDER in variables:
-            for name in theirs:
-                os.environ.pop(name)
-        with environment(variables):
+        for name in theirs:
+            os.environ.pop(name)
+        with environment({**PRIVATE, FOLDER: folder} if folder else {}):
             yield
     finally:
         os.environ.update(theirs)
-
-
-def check_space() -> None:
-    """Refuses a full /tmp, which Ray would not name."""
-    free = shutil.disk_usage(TEMPORARY).free
-    if free < SPACE_BYTES:
-        raise EngineError(
-            f"{TEMPORARY} has {memory(free)} left, and replicas need {memory(SPACE_BYTES)} there; make room."
-        )
 
 
 def check_address(address: str | None) -> None:

@@ -2,21 +2,19 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from llmbench.config.schema import Config
-from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.replicas import agreement
-from llmbench.engine.replicas.cluster import Cluster, ProcessGoneError
+from llmbench.engine.replicas.cluster import ProcessGoneError
 from llmbench.engine.replicas.silence import Silence
-from llmbench.engine.replicas.starting import Starting
-from llmbench.engine.replicas.worker import Facts, Reply, Worker, on_clock
+from llmbench.engine.replicas.worker import Answer, Facts, Reply, Worker, on_clock
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineDiedError, EngineError, LlmbenchError, OutOfMemoryError, Shortage
 from llmbench.records import Completion, Request
 from llmbench.system.log_capture import current_file
+from llmbench.system.number_format import count
 from llmbench.system.processes import kill_family
 from llmbench.telemetry.engine_report import EngineReport
 from llmbench.telemetry.nvml import RemoteGpu
@@ -29,26 +27,9 @@ CALLS = 2
 LOOK_S = 1.0
 """Between looks at the GPUs of another host while it has nothing to do."""
 REPORT_S = 10.0
+PLACE_S = 120.0
+"""For the cluster to find room for a process and start it."""
 NOTHING_YET = EngineState(running=0, waiting=0, generated_tokens=0)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSettings:
-    """What all processes of a run's replicas have in common.
-
-    Attributes:
-        config: The settings of one replica.
-        leader: The run's process space and number.
-        gpus: GPUs of each.
-        silence_s: How long a call may take (`engine_wait_s`); None: for ever.
-    """
-
-    cluster: Cluster
-    config: Config
-    checkpoint: Checkpoint | None
-    leader: tuple[str, int]
-    gpus: int
-    silence_s: float | None
 
 
 class RemoteEngine:
@@ -56,19 +37,12 @@ class RemoteEngine:
 
     def __init__(
         self,
-        settings: RemoteSettings,
+        settings: agreement.RemoteSettings,
         cores: Sequence[int],
         gpus: Sequence[RemoteGpu] = (),
         report: EngineReport | None = None,
     ) -> None:
-        """Begins to start the process, wherever the cluster has room.
-
-        Args:
-            settings: What all have in common.
-            cores: The CPU cores that it computes on; none: it has GPUs.
-            gpus: Hear what its GPUs do.
-            report: Of the process that it replaces.
-        """
+        """Begins to start the process, wherever the cluster has room, in place of the one that made the `report`; `gpus` hear what its GPUs do."""
         self._settings, self._cluster = settings, settings.cluster
         self._handle = self._cluster.start(
             Worker,
@@ -80,7 +54,9 @@ class RemoteEngine:
             gpus=settings.gpus,
             cpus=0 if settings.gpus or settings.cluster.local else 1,
         )
-        self.starting = Starting(self._cluster, self._handle, settings.gpus, settings.silence_s)
+        self._steps: deque[tuple[Any, Callable[[Any], None]]] = (
+            deque()
+        )  # of its start, and what takes their values
         self._calls: deque[Any] = deque()
         self._new: list[tuple[Request, bool]] = []
         self._silence = Silence()
@@ -90,23 +66,24 @@ class RemoteEngine:
         self._broken = False  # no other engine would do better
         self._offset_s = 0.0
         self.facts: Facts | None = None
-        self.given: dict[str, Request] = {}
-        """Requests without an answer."""
+        self.given: dict[str, Request] = {}  # without an answer
         self.capacity = 0
-        self.failure: EngineDiedError | None = None
-        """Why it can do no more."""
-        self.shortage: Shortage | None = None
-        """Where memory ran out while requests ran."""
+        self.failure: EngineDiedError | None = None  # why it can do no more
+        self.shortage: Shortage | None = None  # where memory ran out while requests ran
         self._gpus = gpus
         self.load_s: float | None = None
 
-    # --- its start: each begins something; `starting.wait` or `step` sees it through
+    # --- its start: each begins a step, a method of the worker; `wait` or `step` sees it through
+
+    def _begin(self, name: str, take: Callable[[Any], None], *arguments: object) -> None:
+        self._silence.reset()
+        self._steps.append((getattr(self._handle, name).remote(*arguments), take))
 
     def describe(self, *, like: Facts | None = None) -> None:
         """Asks what it is; another than the one before it is refused."""
 
         def take(facts: Facts) -> None:
-            self.facts, self.starting.placed = facts, True
+            self.facts = facts
             if like is not None:
                 agreement.compare([like, facts], same_gpus=self._settings.config.engine.deterministic)
             if facts.place.space != self._settings.leader[0]:
@@ -114,11 +91,11 @@ class RemoteEngine:
                 there = float(self._result("monotonic_s"))
                 self._offset_s = (asked + time.monotonic()) / 2 - there
 
-        self.starting.begin("describe", take)
+        self._begin("describe", take)
 
     def prepare(self) -> None:
         """Has it import its libraries."""
-        self.starting.begin("prepare", lambda _: None)
+        self._begin("prepare", lambda _: None)
 
     def load(self, workload: Workload) -> None:
         """Has it load the model for its share of the work."""
@@ -126,7 +103,7 @@ class RemoteEngine:
         def take(loaded: tuple[float, int]) -> None:
             self.load_s, self.capacity = loaded
 
-        self.starting.begin("load", take, workload)
+        self._begin("load", take, workload)
 
     def begin(self, workload: Workload, *, loaded: bool, watch_gpus: bool) -> None:
         """Has it begin a run; requests may follow."""
@@ -136,12 +113,44 @@ class RemoteEngine:
             self._hear(samples)
 
         self._last, self._watch_gpus = NOTHING_YET, watch_gpus
-        self.starting.begin("begin", take, workload, loaded, watch_gpus, current_file())
+        self._begin("begin", take, workload, loaded, watch_gpus, current_file())
+
+    def wait(self) -> list[str]:
+        """Waits for what was begun, however long it takes once the process runs; returns what was said meanwhile.
+
+        Raises:
+            LlmbenchError: What went wrong there, or the process could not be started, or is gone.
+        """
+        said: list[str] = []
+        while self._steps:
+            if self._cluster.ready(self.calls(), 1.0):
+                said += self._take()
+            elif self.facts is None and self._silence.elapsed_s() > PLACE_S:
+                raise EngineError(self._no_place())
+        return said
+
+    def _take(self) -> tuple[str, ...]:
+        """Takes the value of the first step; raises the error that it ended with."""
+        call, take = self._steps.popleft()
+        try:
+            answer: Answer = self._cluster.result(call)
+        except ProcessGoneError as error:
+            raise EngineDiedError(f"A replica ended while it was started ({error}).") from error
+        if answer.error is not None:
+            raise answer.error
+        take(answer.value)
+        self._silence.reset()
+        return answer.notices
+
+    def _no_place(self) -> str:
+        gpus = self._settings.gpus
+        wanted = count(gpus, "free GPU") if gpus else "room"
+        return f"The cluster had no {wanted} for a replica for {PLACE_S:g} s; lower engine.replicas."
 
     @property
     def ready(self) -> bool:
         """Whether requests can be given to it."""
-        return not self.starting and self.failure is None
+        return not self._steps and self.failure is None
 
     # --- an engine
 
@@ -160,8 +169,9 @@ class RemoteEngine:
         self._raise_failure()
         finished: list[Completion] = []
         try:
-            self.starting.go_on()
-            if not self.starting:
+            while self._steps and self._cluster.ready(self.calls(), 0):
+                self._take()
+            if not self._steps:
                 finished = self._read_replies()
         except (ProcessGoneError, LlmbenchError) as error:
             self._fail(str(error), getattr(error, "running", ()))
@@ -207,21 +217,21 @@ class RemoteEngine:
 
     def _fail(self, reason: str, running: Sequence[str]) -> None:
         """Ends the process; the next step raises the error. While it starts it works on nothing."""
-        seen = set(running)
-        known = [name for name in self.given if name in seen]
-        if not known and not self.starting:
+        known = [name for name in self.given if name in set(running)]
+        if not known and not self._steps:
             known = list(self.given)
         self.failure = EngineDiedError(reason, running=known)
         self.close()
 
     def _check_silence(self) -> None:
-        limit_s = self._settings.silence_s
-        if self.starting:
-            return
-        if not self._calls:
+        if not self._steps and not self._calls:
             self._silence.reset()
-        elif limit_s is not None and self._silence.elapsed_s() > limit_s:
-            self._fail(f"A replica did not answer for {limit_s:g} s (engine_wait_s) and was killed", ())
+            return
+        limit_s = self._settings.silence_s if self.facts is not None else PLACE_S
+        if limit_s is None or self._silence.elapsed_s() <= limit_s:
+            return
+        silent = f"A replica did not answer for {limit_s:g} s (engine_wait_s) and was killed"
+        self._fail(self._no_place() if self.facts is None else silent, ())
 
     def _call(self) -> None:
         """Keeps calls under way as long as it has requests; without any it is asked for its GPUs now and then."""
@@ -233,7 +243,7 @@ class RemoteEngine:
 
     def calls(self) -> list[Any]:
         """What is waited for, unless it has failed."""
-        return self.starting.calls() or list(self._calls)[:1]
+        return [call for call, _ in self._steps][:1] or list(self._calls)[:1]
 
     def abort(self) -> list[Completion]:
         """Drops everything unfinished."""
@@ -254,11 +264,7 @@ class RemoteEngine:
         return self._report
 
     def ask(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - a method's
-        """Returns what a method of the engine there gives.
-
-        Raises:
-            ProcessGoneError: The process is gone, or did not answer in time.
-        """
+        """Returns what a method of the engine there gives; raises `ProcessGoneError` where none comes in time."""
         return self._result("ask", name, *arguments)
 
     def _result(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as above
@@ -274,12 +280,8 @@ class RemoteEngine:
             self._fail(f"A replica died between two runs: {error}", ())
 
     def refresh(self) -> None:
-        """Asks for its report anew, unless it is being loaded.
-
-        Raises:
-            ProcessGoneError: It does not answer.
-        """
-        if not self.starting:
+        """Asks for its report anew, unless it is being loaded; raises `ProcessGoneError` where it does not answer."""
+        if not self._steps:
             self._report = self.ask("report")
 
     def kill_here(self) -> None:
@@ -289,9 +291,8 @@ class RemoteEngine:
 
     def close(self, *, process_ends: bool = False) -> None:  # noqa: ARG002 - the process is another one
         """Ends the process with all that it has started; harmless when repeated."""
-        if self._closed:
-            return
-        self._closed = True
-        self._cluster.kill(self._handle, self.facts.place if self.facts is not None else None)
+        if not self._closed:
+            self._closed = True
+            self._cluster.kill(self._handle, self.facts.place if self.facts is not None else None)
         self._calls.clear()
-        self.starting.clear()
+        self._steps.clear()

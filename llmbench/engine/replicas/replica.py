@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmbench.engine.base import Engine
-from llmbench.engine.replicas.remote import RemoteEngine, RemoteSettings
-from llmbench.engine.restarting import PROBE, RestartingEngine, RestartLog
+from llmbench.engine.replicas.agreement import RemoteSettings
+from llmbench.engine.replicas.remote import RemoteEngine
+from llmbench.engine.restarting import RestartingEngine, RestartLog
 from llmbench.engine.workload import Workload
 from llmbench.errors import EngineError, Shortage
 from llmbench.records import Completion, Request
@@ -65,9 +66,7 @@ class Replica:
         self.batch_size = self.remote.report().batch_size or 1
         restart_log = RestartLog()
         restart_log.begin(restarts, ())
-        self._restarting = RestartingEngine(
-            self.remote, self, restart_log, silent, probe_id=f"{PROBE} {self.number}"
-        )
+        self._restarting = RestartingEngine(self.remote, self, restart_log, silent)
 
     @property
     def engine(self) -> RestartingEngine:
@@ -77,22 +76,14 @@ class Replica:
         return self._restarting
 
     def places(self, *, ahead: bool) -> int:
-        """How many more requests it should have now.
-
-        Args:
-            ahead: Some more than it can work on at once; not where they are the last, which others might begin sooner.
-        """
+        """How many more requests it should have now; `ahead`, unless these are the last, some more than it can work on at once."""
         if self.lost is not None or not self.remote.ready:
             return 0
         more = max(1, self.batch_size // AHEAD) if ahead else 0
         return self.batch_size + more - self.engine.unfinished
 
     def step(self) -> list[Completion]:
-        """Takes what it has finished.
-
-        Raises:
-            EngineError: It does not come back.
-        """
+        """Takes what it has finished; raises `EngineError` where it does not come back."""
         finished = self.engine.step()
         self._requests += len(finished)
         self._output_tokens += sum(completion.output_tokens for completion in finished)
@@ -105,14 +96,7 @@ class Replica:
             self.shortages.append(self.remote.shortage)
 
     def on_death(self, keep: Callable[[str], bool]) -> list[Request]:
-        """Handles a death: another process is started.
-
-        Args:
-            keep: Whether a request is asked by this replica again, alone, after the others.
-
-        Returns:
-            The requests that others are to ask.
-        """
+        """Handles a death: another process is started. Returns the requests that others are to ask, but not those to `keep`."""
         back = self.engine.give_back(keep)
         try:
             self.engine.recover()

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config
 from llmbench.engine import checkpoint_record, lora
-from llmbench.engine.base import ModelEngine
+from llmbench.engine.base import ModelEngine, Notice
 from llmbench.engine.checkpoint import Checkpoint
 from llmbench.engine.checkpoint_files import check_folder
 from llmbench.engine.factory import load_tokenizer, open_engine
@@ -36,8 +36,8 @@ from llmbench.telemetry.records import EngineState, GpuSample
 if TYPE_CHECKING:
     from llmbench.engine.tokenizer import Tokenizer
 
-T = TypeVar("T")
-
+CHECKPOINT, ADAPTER = "the checkpoint", "the LoRA adapter"
+"""What hosts have under these names is the content's fingerprint."""
 GATHER_S = 0.01
 """Completions are gathered for so long before a call brings them, so that many short ones need few calls."""
 GPU_LOOK_S, GPU_SHARE = 0.5, 0.005
@@ -62,17 +62,23 @@ class Facts:
     content: str | None
     adapter: str | None = None
 
+    def decisive(self, *, gpus: bool = False) -> dict[str, str | None]:
+        """What decides an answer, by name; with the kinds of its GPUs, where they do too."""
+        kinds = (
+            {
+                "GPUs (of one kind for engine.deterministic)": ", ".join(
+                    sorted({gpu.name for gpu in self.gpus})
+                )
+            }
+            if gpus
+            else {}
+        )
+        return {CHECKPOINT: self.content, ADAPTER: self.adapter, **kinds, **self.versions}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a replica did since the call before.
-
-    Attributes:
-        completions: What finished.
-        state: What it does now.
-        gpus: Its GPUs, where its host is another than the run's.
-        error: Why it can go on no longer.
-    """
+    """What finished since the call before, what the replica does now, its GPUs where its host is not the run's, and why it can do no more."""
 
     completions: tuple[Completion, ...] = ()
     state: EngineState = field(default_factory=EngineState)
@@ -100,15 +106,7 @@ class Worker:
         leader: tuple[str, int],
         log_file: Path | None,
     ) -> None:
-        """Makes sure that it ends with the run, where that runs on this host.
-
-        Args:
-            config: The settings of one replica.
-            checkpoint: What it loads.
-            cores: The CPU cores that it computes on; none: it has GPUs.
-            leader: The run's process space and number.
-            log_file: The run's log.
-        """
+        """Ends with the run, whose process space and number is `leader`, where that is on this host; computes on `cores`, if there are any."""
         space, pid = leader
         if space == process_space():
             with environment({VARIABLE: str(pid)}):
@@ -134,7 +132,7 @@ class Worker:
         """Returns its `Facts`; an error where this host cannot run the engine, or the checkpoint is not there."""
         return _answer(self._describe)
 
-    def _describe(self, _: Callable[[str], None]) -> Facts:
+    def _describe(self, _: Notice) -> Facts:
         checkpoint, content = self._checkpoint, None
         if self._config.engine.name == "vllm":
             check_machine(self._config)
@@ -154,7 +152,7 @@ class Worker:
         """Imports the engine's libraries."""
         return _answer(self._prepare)
 
-    def _prepare(self, _: Callable[[str], None]) -> None:
+    def _prepare(self, _: Notice) -> None:
         self._engine = open_engine(self._config, self._checkpoint)
         self._engine.prepare()
 
@@ -165,7 +163,7 @@ class Worker:
     def load(self, workload: Workload) -> Answer:
         """Loads the model; returns the seconds and the capacity."""
 
-        def load(notice: Callable[[str], None]) -> tuple[float, int]:
+        def load(notice: Notice) -> tuple[float, int]:
             begun = time.monotonic()
             self._ready.load(workload, notice)
             return time.monotonic() - begun, self._ready.capacity
@@ -173,17 +171,10 @@ class Worker:
         return _answer(load)
 
     def begin(self, workload: Workload, loaded: bool, watch_gpus: bool, log_file: Path | None) -> Answer:  # noqa: FBT001 - called by Ray
-        """Starts a run; returns the engine's report and what its GPUs do, whose energy counts from here.
-
-        Args:
-            workload: This replica's share.
-            loaded: The engine was loaded for this run.
-            watch_gpus: Replies are to tell of the GPUs.
-            log_file: The run's log.
-        """
+        """Starts a run with this replica's share of its work; returns the engine's report and what its GPUs do, whose energy counts from here."""
         self._share_log(log_file)
 
-        def begin(notice: Callable[[str], None]) -> tuple[EngineReport, tuple[GpuSample, ...]]:
+        def begin(notice: Notice) -> tuple[EngineReport, tuple[GpuSample, ...]]:
             self._tokenizer = self._tokenizer or load_tokenizer(self._config, self._checkpoint)
             self._ready.begin(self._tokenizer, workload, loaded=loaded, notice=notice)
             self._open = 0
@@ -193,12 +184,7 @@ class Worker:
         return _answer(begin)
 
     def advance(self, requests: Sequence[tuple[Request, bool]], period_s: float) -> Reply:
-        """Takes more requests and works for a moment.
-
-        Args:
-            requests: Each with whether it goes first.
-            period_s: It comes back after so many seconds and at most a step of the engine, and sooner when something finished.
-        """
+        """Takes more requests, each with whether it goes first, and works for `period_s` and at most a step more, or until something finished."""
         begun, finished, engine = time.monotonic(), list[Completion](), self._ready
         for request, first in requests:
             engine.submit(request, first=first)
@@ -239,7 +225,7 @@ class Worker:
         return self._engine
 
 
-def _answer(call: Callable[[Callable[[str], None]], T]) -> Answer:
+def _answer(call: Callable[[Notice], object]) -> Answer:
     said: list[str] = []
     try:
         return Answer(call(said.append), notices=tuple(said))

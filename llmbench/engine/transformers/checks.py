@@ -30,13 +30,10 @@ def check_machine(config: Config) -> None:
             "model.lora is refused: engine=transformers needs the package peft for it, which is not installed; pip install peft, or use "
             "engine=vllm."
         )
-    if config.engine.device is Device.cuda and not hardware.gpus():
+    if config.engine.device is Device.cuda and (not hardware.gpus() or _torch_for_cpu()):
         raise EngineError(
-            "No NVIDIA GPU is visible here; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu."
-        )
-    if config.engine.device is Device.cuda and _torch_for_cpu():
-        raise EngineError(
-            "The installed torch is the build for CPUs; install llmbench[gpu], or use engine.device=cpu."
+            "No NVIDIA GPU is visible here, or the installed torch is the build for CPUs; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
+            "install llmbench[gpu], or use engine.device=cpu."
         )
     size = billions_of_parameters(config)
     if config.engine.device is Device.auto and pick_device(config) is Device.cpu and size > SMALL_MODEL_B:
@@ -48,35 +45,27 @@ def check_machine(config: Config) -> None:
 
 def check_settings(config: Config) -> None:
     """Refuses, with a `ConfigError`, settings that are of no use to this engine."""
-    engine, model = config.engine, config.model
-    if model.quantization not in (None, BITSANDBYTES):
-        raise ConfigError(
-            f"model.quantization={model.quantization} is refused: engine=transformers takes bitsandbytes or null; "
-            "engine=vllm takes others."
-        )
-    if model.attention_backend not in (None, "FLASH_ATTN"):
-        raise ConfigError(
-            f"model.attention_backend={model.attention_backend} is refused: engine=transformers takes FLASH_ATTN or null, "
-            "which mean the same; engine.args={attn_implementation: NAME} sets another."
-        )
-    if model.kv_cache_dtype is not None:
-        raise ConfigError(
-            f"model.kv_cache_dtype={model.kv_cache_dtype} is refused: engine=transformers keeps the cache as the model computes; leave it "
-            "out, or use engine=vllm."
-        )
-    unused = {
-        "tensor_parallel_size": engine.tensor_parallel_size != 1,
-        "pipeline_parallel_size": engine.pipeline_parallel_size != 1,
-        "startup": engine.startup not in (Startup.auto, Startup.eager),
-        "speculative": bool(engine.speculative),
-        "multiprocess": engine.multiprocess,
-        "kv_cache_memory_bytes": engine.kv_cache_memory_bytes is not None,
+    engine, model, alone = config.engine, config.model, "runs one model on one device, as it comes"
+    taken = {
+        "model.quantization": (model.quantization in (None, BITSANDBYTES), "takes bitsandbytes or null"),
+        "model.attention_backend": (
+            model.attention_backend in (None, "FLASH_ATTN"),
+            "takes FLASH_ATTN or null, and others by engine.args={attn_implementation: NAME}",
+        ),
+        "model.kv_cache_dtype": (model.kv_cache_dtype is None, "keeps the cache as the model computes"),
+        "engine.tensor_parallel_size": (engine.tensor_parallel_size == 1, alone),
+        "engine.pipeline_parallel_size": (engine.pipeline_parallel_size == 1, alone),
+        "engine.startup": (engine.startup in (Startup.auto, Startup.eager), alone),
+        "engine.speculative": (not engine.speculative, alone),
+        "engine.multiprocess": (not engine.multiprocess, alone),
+        "engine.kv_cache_memory_bytes": (engine.kv_cache_memory_bytes is None, alone),
     }
-    for name, given in unused.items():
-        if given:
+    for name, (fits, reason) in taken.items():
+        if not fits:
+            group, _, field = name.partition(".")
             raise ConfigError(
-                f"engine.{name} is refused: engine=transformers runs one model on one device, as it comes; "
-                "leave it away, or use engine=vllm."
+                f"{name}={getattr(getattr(config, group), field)} is refused: engine=transformers {reason}; leave it out, or use "
+                "engine=vllm."
             )
 
 

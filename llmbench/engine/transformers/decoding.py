@@ -2,19 +2,96 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llmbench.config.choices import Device
 from llmbench.config.schema import Config
-from llmbench.engine.tokenizer import HubTokenizer
-from llmbench.engine.transformers.batch import Batch, Row
+from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
 from llmbench.engine.transformers.loading import Loaded
 from llmbench.engine.transformers.sampling import GREEDY_BELOW, draw, penalised, penalises
-from llmbench.engine.transformers.text import PRIMER, Text, find_stop
 from llmbench.records import Completion, FinishReason, Request, Timing
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+
+PRIMER = 5
+"""Tokens of the prompt that are decoded with the output, so that its first space is kept."""
+
+
+@dataclass(slots=True)
+class Text:
+    """The output as text while it grows, decoded a few tokens at a time; half a character waits for its other half."""
+
+    tokenizer: Tokenizer
+    ids: list[int]  # the end of the prompt, then the output
+    text: str = ""
+    _before: int = 0  # `ids` from here to `_read` are decoded again with what follows, for the spaces between
+    _read: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read = len(self.ids)
+
+    def add(self, token: int) -> int:
+        """Takes a token; returns how many characters came with it."""
+        self.ids.append(token)
+        return self.read(whole=False)
+
+    def read(self, *, whole: bool = True) -> int:
+        """Decodes what was not decoded yet, half characters only if `whole`; returns how many characters came."""
+        known = len(self.tokenizer.decode(self.ids[self._before : self._read]))
+        decoded = self.tokenizer.decode(self.ids[self._before :])
+        if len(decoded) <= known or (decoded.endswith("\ufffd") and not whole):
+            return 0
+        self.text += decoded[known:]
+        self._before, self._read = self._read, len(self.ids)
+        return len(decoded) - known
+
+
+def find_stop(text: str, stops: Sequence[str], new: int) -> tuple[str, int] | None:
+    """The stop string that ends first among those that end in the last `new` characters, and where it begins."""
+    found = []
+    for order, stop in enumerate(stops):
+        begin = text.find(stop, max(0, len(text) - new - len(stop) + 1)) if new else -1
+        if begin >= 0:
+            found.append((begin + len(stop), order, stop, begin))
+    if not found:
+        return None
+    _, _, stop, begin = min(found)
+    return stop, begin
+
+
+@dataclass(slots=True)
+class Row:
+    """A request that is being decoded: `generator` None where it is greedy, `seen` and `written` None where nothing is penalised."""
+
+    request: Request
+    limit: int
+    text: Text
+    generator: "Generator | None"
+    seen: "Tensor | None"
+    written: "Tensor | None"
+    output: list[int] = field(default_factory=list)
+    first_token: float = 0.0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that are decoded together, and what the model reads next for them."""
+
+    rows: list[Row]
+    formed: float
+    ids: "Tensor"
+    mask: "Tensor"
+    positions: "Tensor"
+    cache: Any = None
+
+    @property
+    def running(self) -> list[Row]:
+        """The rows that have not ended."""
+        return [row for row in self.rows if not row.ended]
 
 
 class Decoder:

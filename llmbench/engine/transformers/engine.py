@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from llmbench.config.schema import Config
-from llmbench.engine.base import Notice
-from llmbench.engine.batching import Batching
+from llmbench.engine.base import ModelEngine, Notice
+from llmbench.engine.batching import Batching, batches
 from llmbench.engine.checkpoint import Checkpoint, settings
 from llmbench.engine.tokenizer import HubTokenizer, Tokenizer
-from llmbench.engine.transformers.batch import Batch
 from llmbench.engine.transformers.checks import pick_device
-from llmbench.engine.transformers.decoding import Decoder
+from llmbench.engine.transformers.decoding import Batch, Decoder
 from llmbench.engine.transformers.loading import Loaded, Loader
-from llmbench.engine.transformers.queue import BatchQueue
 from llmbench.engine.vllm.errors import spoils
-from llmbench.engine.workload import Took, Workload
+from llmbench.engine.workload import Workload
 from llmbench.errors import (
     EngineDiedError,
     EngineError,
@@ -34,10 +32,57 @@ NO_BOUND = 1 << 30
 """Requests that can run at once: nothing is set aside for them at the start, so no batch size asks for another load."""
 
 
-class TransformersEngine:
-    """One model in this process, on one device."""
+class BatchQueue:
+    """Continuations go before everything else; a batch holds requests of one token limit."""
 
-    remote_gpus = ()
+    def __init__(self, batching: Batching, context: int) -> None:
+        """Takes how batches are formed, and the tokens of prompt and output together that a row may have."""
+        self.batching, self._context = batching, context
+        self._waiting: list[Request] = []
+        self._continuations: list[Request] = []
+
+    def __len__(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting) + len(self._continuations)
+
+    def submit(self, request: Request, *, first: bool) -> None:
+        """Adds a request; `first` makes it a continuation."""
+        (self._continuations if first else self._waiting).append(request)
+
+    def refuse(self) -> list[Completion]:
+        """Takes out what no batch can take, prompts that fill the context or hold nothing, and returns it as aborted."""
+        context = self._context
+        refused = []
+        for queue in (self._continuations, self._waiting):
+            for request in [r for r in queue if not 0 < len(r.prompt_ids) < context]:
+                queue.remove(request)
+                reason = f"the prompt has {len(request.prompt_ids)} tokens; model.max_length={context} leaves room for 1 to {context - 1}"
+                log.warning("refused %s: %s", request.id, reason)
+                refused.append(Completion.aborted(request, reason))
+        return refused
+
+    def next(self) -> list[Request]:
+        """Takes out the first batch of what waits, all with the limit of the one that waits longest; empty where nothing waits."""
+        queue = self._continuations or self._waiting
+        if not queue:
+            return []
+        limit = queue[0].sampling.max_tokens
+        like = [request for request in queue if request.sampling.max_tokens == limit]
+        places = batches([len(request.prompt_ids) for request in like], self.batching)[0]
+        chosen = [like[place] for place in places]
+        taken = {request.id for request in chosen}
+        queue[:] = [request for request in queue if request.id not in taken]
+        return chosen
+
+    def clear(self) -> list[Request]:
+        """Drops all requests and returns them."""
+        dropped = self._continuations + self._waiting
+        self._continuations, self._waiting = [], []
+        return dropped
+
+
+class TransformersEngine(ModelEngine):
+    """One model in this process, on one device."""
 
     def __init__(self, config: Config, checkpoint: Checkpoint | None) -> None:
         """Decides on the device; loads nothing yet.
@@ -77,10 +122,6 @@ class TransformersEngine:
         self._loaded = self._loader.load(arguments)
         self.capacity = NO_BOUND
 
-    def serves(self, workload: Workload) -> bool:  # noqa: ARG002
-        """Always: nothing is set aside at the start."""
-        return True
-
     def begin(self, tokenizer: Tokenizer, workload: Workload, *, loaded: bool, notice: Notice) -> None:  # noqa: ARG002 - nothing happens to it unasked
         """Takes the run's batch size and tokenizer, whose ends of text and the model's own end a row."""
         if not isinstance(tokenizer, HubTokenizer):
@@ -90,9 +131,6 @@ class TransformersEngine:
         self._loads = int(loaded)
         self._queue.batching = workload.batching or self._queue.batching
         self._decoder = Decoder(self._loader.torch, self._loaded, tokenizer, self._config, self._device)
-
-    def learn(self, took: Took) -> None:
-        """Nothing: there is no start-up to choose."""
 
     def close(self, *, process_ends: bool = False) -> None:
         """Drops the model and gives its memory back; the process's end does that too."""
@@ -147,9 +185,11 @@ class TransformersEngine:
 
     def _failed(self, error: Exception, batch: Batch) -> EngineError:
         if isinstance(error, self._loader.torch.OutOfMemoryError):
-            size = batch.mask.shape[0]
+            size, length = batch.mask.shape
+            remedy = f"batch_size={size // 2}" if size > 1 else "a smaller model.max_length"
             return OutOfMemoryError(
-                self._too_much(batch), Shortage("running", needs_new_process=True, size=size)
+                f"Memory ran out with {size} requests of {length} tokens at once on {self._device.value}; set {remedy}.",
+                Shortage("running", needs_new_process=True, size=size),
             )
         log.error("transformers stopped working", exc_info=error)
         return EngineDiedError(
@@ -157,14 +197,6 @@ class TransformersEngine:
             needs_new_process=spoils(error),
             running=tuple(request.id for request in self._running()),
         )
-
-    def _too_much(self, batch: Batch) -> str:
-        size, length = batch.mask.shape
-        name = "max_batch_size" if self._queue.batching.dynamic else "static_batch_size"
-        name = "batch_size" if self._config.batch_size is not None else name
-        remedy = f"set {name}={max(1, size // 2)}" if size > 1 else "set a smaller model.max_length"
-        where = "GPU" if self._device.value == "cuda" else "machine"
-        return f"The {where} ran out of memory with {size} requests of {length} tokens at once; {remedy}."
 
     def state(self) -> EngineState:
         """Rows of the batch that have not ended, requests that are in no batch yet, and tokens given; nothing waits in a batch."""
@@ -186,10 +218,8 @@ class TransformersEngine:
             version=self._loader.transformers.__version__,
             device=self._device.value,
             quantization=self._config.model.quantization or quantized,
-            dtype=str(model.dtype).removeprefix("torch.") if model is not None else None,
-            attention_backend=getattr(model.config, "_attn_implementation", None)
-            if model is not None
-            else None,
+            dtype=str(model.dtype).removeprefix("torch.") if model else None,
+            attention_backend=getattr(model.config, "_attn_implementation", None) if model else None,
             batch_size=self._queue.batching.most,
             weights_bytes=loaded.weights_bytes if loaded else None,
             loads=self._loads,

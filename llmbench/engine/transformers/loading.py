@@ -90,30 +90,37 @@ class Loader:
         """
         try:
             return self._load(arguments)  # whose locals hold the model, and can be cleared when it failed
-        except (KeyboardInterrupt, LlmbenchError) as error:
-            clear_traceback(error)
-            self.free_memory()
-            raise
-        except Exception as error:
-            log.exception("transformers could not load the model")
-            failure = self._start_error(error)
+        except (KeyboardInterrupt, Exception) as error:
+            failure = error
+            if isinstance(error, Exception) and not isinstance(error, LlmbenchError):
+                log.exception("transformers could not load the model")
+                failure = self._start_error(error)
             clear_traceback(error)
             self.free_memory()
             raise failure from None
 
     def _load(self, arguments: Mapping[str, Any]) -> Loaded:
         begun = time.monotonic()
-        free_bytes = self._ready_device()
+        free_bytes = None
+        if self._device is Device.cuda:
+            free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
+            self.torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
         ready = time.monotonic()
         auto = self.transformers.AutoModelForCausalLM
         model, loading = auto.from_pretrained(self._checkpoint.name, output_loading_info=True, **arguments)
-        self._check_loaded(loading)
+        missing = sorted(str(name) for name in loading.get("missing_keys") or ())
+        if missing:  # transformers fills them with random numbers
+            raise EngineError(weights_lack(self._config.model.name, missing))
         if self._config.model.lora is not None:
             model.load_adapter(self._config.model.lora)
         model.eval()
         weights_bytes = int(model.get_memory_footprint())
         loaded = time.monotonic()
-        self._warm_up(model)
+        ids = self.torch.zeros((1, 8), dtype=self.torch.long, device=model.device)
+        with (
+            self.torch.inference_mode()
+        ):  # the first batch is not to pay for kernels that are made or chosen on first use
+            model(input_ids=ids)
         forward = inspect.signature(model.forward).parameters
         parts = {
             "import": self._import_s,
@@ -133,12 +140,14 @@ class Loader:
 
     def arguments(self) -> dict[str, Any]:
         """What `from_pretrained` is called with; `engine.args` has the last word."""
-        model, device = self._config.model, self._device.value
+        model, on_gpu = self._config.model, self._device is Device.cuda
+        # FlashAttention 2 computes in 16 bits only
+        flash = on_gpu and model.dtype != "float32" and importlib.util.find_spec("flash_attn") is not None
         chosen: dict[str, Any] = {
             "revision": self._checkpoint.revision,
             "dtype": model.dtype if model.dtype == "auto" else getattr(self.torch, model.dtype),
-            "attn_implementation": "flash_attention_2" if self._flash_attention() else "sdpa",
-            "device_map": device,
+            "attn_implementation": "flash_attention_2" if flash else "sdpa",
+            "device_map": self._device.value,
             "trust_remote_code": model.trust_remote_code,
             "local_files_only": self._checkpoint.local,
         }
@@ -150,11 +159,6 @@ class Loader:
             )
         return chosen | self._config.engine.args
 
-    def _flash_attention(self) -> bool:
-        """FlashAttention 2 computes in 16 bits only."""
-        installed = importlib.util.find_spec("flash_attn") is not None
-        return self._device is Device.cuda and installed and self._config.model.dtype != "float32"
-
     def check_context(self) -> None:
         """Refuses more context than the model has; what scales its positions may have more."""
         context = context_length(settings(self._checkpoint))
@@ -163,30 +167,6 @@ class Loader:
                 f"model.max_length={self._config.model.max_length} is more than the model's context; "
                 f"set model.max_length={context}."
             )
-
-    def _ready_device(self) -> int | None:
-        """Sets the GPU's share; returns what was free on it before."""
-        if self._device is not Device.cuda:
-            return None
-        if not self.torch.cuda.is_available():
-            raise EngineError(
-                "torch cannot use the GPU; check nvidia-smi and torch's build, or use engine.device=cpu."
-            )
-        free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
-        self.torch.cuda.set_per_process_memory_fraction(self._config.model.gpu_memory_utilization)
-        return free_bytes
-
-    def _check_loaded(self, loading: Mapping[str, Any]) -> None:
-        """Refuses a model of which tensors were not in the checkpoint, since transformers fills them with random numbers."""
-        missing = sorted(str(name) for name in loading.get("missing_keys") or ())
-        if missing:
-            raise EngineError(weights_lack(self._config.model.name, missing))
-
-    def _warm_up(self, model: Any) -> None:  # noqa: ANN401 - transformers' class
-        """One small step, so that the first batch does not pay for kernels that are made or chosen on first use."""
-        ids = self.torch.zeros((1, 8), dtype=self.torch.long, device=model.device)
-        with self.torch.inference_mode():
-            model(input_ids=ids)
 
     def _start_error(self, error: Exception) -> EngineError:
         if isinstance(error, self.torch.OutOfMemoryError):
@@ -200,6 +180,4 @@ class Loader:
             return EngineError(pickle_refused(self._config.model.name))
         if "trust_remote_code" in text:
             return EngineError(needs_code(self._config.model.name))
-        if "unexpected keyword argument" in text and self._config.engine.args:
-            return EngineError(f"engine.args holds what from_pretrained does not take: {first_line(error)}.")
         return EngineError(f"transformers could not load the model: {first_line(error)}; the log has more.")
