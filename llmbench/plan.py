@@ -27,7 +27,7 @@ from llmbench.system import hardware
 from llmbench.system.commandline import Parser, guarded
 from llmbench.system.console import Terminal
 
-MOST_GPUS = 100_000
+MOST_GPUS, MOST_REQUESTS = 100_000, 1_000_000
 """More would take minutes, and mean a mistyped number."""
 UPPER_BOUND = "With stop_when these are upper bounds: they are for all questions, and a run that stops early asks fewer."
 BUDGET = (
@@ -153,6 +153,10 @@ def _layouts(config: Config, gpus: int, sizes: Sequence[int]) -> list[tuple[int,
 def _plan(config: Config, place: Place, gpus: int, sizes: Sequence[int]) -> Plan:
     earlier = Earlier.of(config)
     counts = _counts(config)
+    if (requests := sum(counts.values())) > MOST_REQUESTS:
+        raise ConfigError(
+            f"{requests:,} requests are more than the {MOST_REQUESTS:,} that are planned; lower sampling.repeats or limit."
+        )
     demand, lengths = expected(config, counts, earlier)
     checkpoint = _checkpoint(config)
     found = forecasts(config, checkpoint, demand, place, _layouts(config, gpus, sizes))

@@ -12,6 +12,7 @@ from llmbench.config.custom import CustomSettings
 from llmbench.config.engine import EngineConfig
 from llmbench.config.schema import BenchmarkConfig, ModelConfig, SamplingConfig
 from llmbench.errors import ConfigError
+from llmbench.system import redaction
 from llmbench.system.shell import quoted
 
 TEXT_SETTINGS = re.compile(
@@ -65,6 +66,23 @@ def whole_number(name: str, value: str | None, most: int) -> int | None:
     if not (value.isascii() and value.isdigit() and 0 < int(value) <= most):
         raise ConfigError(f"{name}={value} is refused: {name} must be a whole number from 1 to {most}.")
     return int(value)
+
+
+def refuse_doubled(typed: Sequence[str]) -> None:
+    """Refuses a setting that was typed with two values: Hydra would take the last value and say nothing.
+
+    Raises:
+        ConfigError: Names the setting and both of its values.
+    """
+    first: dict[str, str] = {}
+    for argument in typed:
+        key, has_value, _ = argument.lstrip("+").partition("=")
+        if not has_value or key.startswith(("-", "~")):
+            continue
+        before = first.setdefault(key, argument)
+        if before.lstrip("+") != argument.lstrip("+"):
+            both = f"{key} is given twice, as {before} and as {argument}; give it once."
+            raise ConfigError(redaction.without_secrets(both))
 
 
 def _with_quotes(argument: str, *, sweeps: bool) -> str:

@@ -1,5 +1,6 @@
 """The program that called llmbench: where a run speaks to it, and what stays as it was."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Caller:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restores at the end the working directory, the environment, sys.stdout, sys.stderr and what Hydra knows of itself.
+    """Restores at the end the working directory, the environment, sys.stdout, sys.stderr, loggers' levels and what Hydra knows of itself.
 
     Inside, what libraries print goes to the process's own streams, which a run turns to its log; in a notebook, whose streams
     are others, it would stand among the caller's output.
@@ -56,6 +57,10 @@ def undisturbed() -> Iterator[None]:
     here, variables = Path.cwd(), dict(os.environ)
     hydra_base = VersionBase.instance().getbase()
     hydra_config = HydraConfig.instance().cfg
+    known = (logging.root, *logging.root.manager.loggerDict.values())
+    levels = {
+        logger: logger.level for logger in known if isinstance(logger, logging.Logger)
+    }  # which hydra.verbose lowers
     with ExitStack() as streams:
         out = _stream(OUT) if _is_replaced(sys.stdout, OUT) else sys.stdout
         err = _stream(ERR) if _is_replaced(sys.stderr, ERR) else sys.stderr
@@ -66,6 +71,8 @@ def undisturbed() -> Iterator[None]:
         finally:
             VersionBase.instance().version_base = hydra_base
             HydraConfig.instance().cfg = hydra_config
+            for logger, level in levels.items():
+                logger.setLevel(level)
             os.chdir(here)
             for name in os.environ.keys() - variables.keys():
                 os.environ.pop(name, None)

@@ -133,11 +133,13 @@ def refuse_additions(overrides: Sequence[str], conf: Path) -> None:
 
 SHOWN = 8
 """Names that a sentence lists."""
+MEANT = {"limit": "num_samples"}
+"""Names that are another setting's, and what they are called where that one is not."""
 
 
 def _no_setting(key: str, known: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
-    near = nearest(name, known)
+    near = [MEANT[name]] if MEANT.get(name) in known else nearest(name, known)
     full = [f"{parent}.{k}" if parent else k for k in near or known]
     kind = "benchmark" if parent == "benchmarks" else "setting"
     if not full:

@@ -100,6 +100,8 @@ def _main(invocation: Invocation) -> int:
     try:
         here = invocation.directory = working_directory()
         resume.refuse_interpolation(str(here), f"The working directory {here}")
+        if invocation.left is None:  # to what was typed start_again adds where it goes on
+            arguments.refuse_doubled(as_text(invocation.arguments))
         prepare(invocation)
     except (LlmbenchError, OSError) as error:
         stdio.print_error(

@@ -67,9 +67,20 @@ def _idle(config: Config, overrides: Sequence[str]) -> Iterator[str]:
 
 
 def _overruled(config: Config) -> Iterator[str]:
-    """Where a benchmark's own setting counts, and not the run's."""
+    """Where one setting bounds another, or a benchmark's own counts in place of the run's."""
+    bound = config.engine.args.get("max_num_seqs")
+    if isinstance(bound, int) and config.batch_size is not None and bound < config.batch_size:
+        yield f"At most {bound} requests run at once: engine.args.max_num_seqs={bound} bounds batch_size={config.batch_size}."
     for name, benchmark in config.benchmarks.items():
         if config.limit is not None and benchmark.num_samples != config.limit:
             yield f"benchmarks.{name}.num_samples={benchmark.num_samples} counts for {name}, not limit={config.limit}."
         if config.system_prompt is not None and benchmark.system_prompt != config.system_prompt:
             yield f"benchmarks.{name}.system_prompt counts for {name}, not the run's system_prompt={shortened(config.system_prompt)}."
+        window = benchmark.options.get("windows", {}).get(benchmark.options.get("window"), {})
+        changed = [
+            f"{key}={benchmark.options.get(key)}"
+            for key, value in window.items()
+            if benchmark.options.get(key) != value
+        ]
+        if changed:
+            yield f"benchmarks.{name}.options: {', '.join(changed)} counts, not what window={benchmark.options['window']} says."

@@ -1,5 +1,6 @@
 """Usual mistakes on the command line, and the line to type that each is answered with."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ MISTAKES = [
     (["benchmark=math", "+benchmarks.math.x=1"], "There is no setting called 'benchmarks.math.x'"),
     (["+engine=fake"], "To override a value use 'override engine: fake'"),
     (["benchmark=[aime,", "math]"], "if it is a list 'NAME=[one,two]' in quotes and without blanks."),
+    (["benchmarks.aime.limit=3"], "did you mean benchmarks.aime.num_samples?"),
 ]
 
 
@@ -98,3 +100,31 @@ def test_stop_strings_without_line_breaks_are_shown() -> None:
     (sentence,) = arguments.stops_with_backslashes({"math": ["\\n\\n", "\n\n"], "aime": ["Answer:"]})
     assert "benchmarks.math.stop" in sentence
     assert "no line break" in sentence
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["limit=5", "limit=6"],
+        ["-m", "++limit=5", "+limit=6"],
+        ["engine=fake", "engine=vllm"],
+    ],
+)
+def test_a_setting_that_is_typed_with_two_values_is_refused_with_both(typed: list[str]) -> None:
+    first, second = (argument for argument in typed if "=" in argument)
+    with pytest.raises(
+        ConfigError, match=f"given twice, as {re.escape(first)} and as {re.escape(second)}; give it once"
+    ):
+        arguments.refuse_doubled(typed)
+
+
+def test_what_is_typed_twice_shows_no_secret() -> None:
+    with pytest.raises(ConfigError) as refused:
+        arguments.refuse_doubled(["engine.api_key=sk-first", "engine.api_key=sk-second"])
+    assert "sk-" not in str(refused.value)
+
+
+def test_flags_different_settings_and_the_same_value_again_are_not_refused() -> None:
+    arguments.refuse_doubled(
+        ["-m", "-m", "limit=5", "limit=5", "~suite", "~suite", "model.path=a=b", "model.name=a=b"]
+    )

@@ -175,7 +175,7 @@ def test_a_call_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(ConfigError):
         llmbench.evaluate("arithmetic", **FAKE, limt=2)
     monkeypatch.chdir("elsewhere")
-    llmbench.evaluate("arithmetic", **FAKE, limit=2)
+    llmbench.evaluate("arithmetic", **FAKE, limit=2, **{"hydra.verbose": True})
     llmbench.evaluate(resume="../run", quiet=True)  # which works in the folder where it was begun
     assert Path.cwd() == tmp_path / "elsewhere"
     monkeypatch.chdir(tmp_path)

@@ -53,6 +53,13 @@ def test_a_run_says_which_setting_counts_where_one_bounds_another(
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["benchmarks"]["arithmetic"]["n"] == 3
 
 
+def test_an_engines_own_bound_on_the_batch_size_is_said() -> None:
+    err = io.StringIO()
+    overrides = ["batch_size=8", "engine.args={max_num_seqs: 2}"]
+    say_unused(compose(overrides), overrides, Terminal(err=err))
+    assert "engine.args.max_num_seqs=2 bounds batch_size=8" in err.getvalue()
+
+
 def test_synthetic_acceptance_is_said_to_give_scores_without_a_meaning() -> None:
     err = io.StringIO()
     overrides = ["engine.speculative={method: ngram, rejection_sample_method: synthetic}"]
