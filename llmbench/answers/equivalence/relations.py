@@ -51,7 +51,9 @@ class Relation:
 
 def relation(text: str) -> Relation | None:
     """The chain of relations at the top level, if there is one."""
-    masked = _masked(text)
+    # What stands inside brackets is blotted out; escaped brackets are none.
+    depths = pairwise(nesting(re.sub(r"\\[(\[{)\]}]", "  ", text)))
+    masked = "".join(" " if min(around) > 0 else each for each, around in zip(text, depths, strict=True))
     found = list(RELATION.finditer(masked))
     if not found:
         return None
@@ -59,13 +61,6 @@ def relation(text: str) -> Relation | None:
     members = tuple(text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True))
     operators = tuple("=" if match[0] == ":=" else match[0] for match in found)
     return Relation(members, operators) if members[-1] else None
-
-
-def _masked(text: str) -> str:
-    """The text with everything inside brackets blotted out, at the same places; escaped brackets are none."""
-    depths = nesting(re.sub(r"\\[(\[{)\]}]", "  ", text))
-    pairs = zip(text, pairwise(depths), strict=True)
-    return "".join(" " if min(around) > 0 else character for character, around in pairs)
 
 
 def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
