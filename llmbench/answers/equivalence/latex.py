@@ -140,17 +140,13 @@ def clean(text: str) -> str:
         if "\\text" in text:
             text = _NESTED_TEXT.sub(r"\\text{\1}", text)
     text = notation.angles_in_radians(notation.joined_units(re.sub(r"\s+", " ", text)))
-    text = _grouped_arguments(_without_bare_braces(text))
+    bare = text.strip()
+    if bare.startswith("{") and closing(bare, 0) == len(bare) - 1:
+        text = bare[1:-1]  # `{1, 2}`: LaTeX does not show braces around the whole
+    text = _grouped_arguments(text)
     text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
     text = re.sub(r"\s+", " ", text).strip(f" ,{notation.ROW}{_EITHER}{_BOTH}").rstrip(".:\\").strip()
     return _joined_bounds(text)
-
-
-def _without_bare_braces(text: str) -> str:
-    """`{1, 2}` without the braces around the whole, which LaTeX does not show."""
-    stripped = text.strip()
-    is_wrapped = stripped.startswith("{") and closing(stripped, 0) == len(stripped) - 1
-    return stripped[1:-1] if is_wrapped else text
 
 
 _COMPARES = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
@@ -235,22 +231,8 @@ def _argument(text: str, position: int, *, is_power: bool, in_parentheses: bool)
     number = re.compile(r"-?\d+" if is_power else r"\d").match(text, position)
     if number:
         return number[0], number.end()
-    if not is_power and re.match(r"\\(?:sqrt|frac)", text[position:]):
-        return _nested(text, position)
     token = _TOKEN.match(text, position)
     return (token[0], token.end()) if token else ("", position)
-
-
-def _nested(text: str, position: int) -> tuple[str, int]:
-    r"""`\frac\sqrt{3}3`: a command and the group behind it."""
-    match = re.match(r"\\(?:sqrt|frac)\s*", text[position:])
-    end = position + (match.end() if match else 0)
-    while end < len(text) and text[end] == "{":
-        close = closing(text, end)
-        if close is None:
-            break
-        end = close + 1
-    return _grouped_arguments(text[position:end]), end
 
 
 def fold(text: str) -> str:
