@@ -208,7 +208,7 @@ def _indented(body: str) -> str:
 
 
 _CONTROL_TOKEN = re.compile(r"<[|｜][a-z_▁ ]{2,40}[|｜]>|<(?:start|end)_of_turn>|</s>|<eos>", re.IGNORECASE)
-_FENCE_BEHIND_CODE = re.compile(r"(?<=[^`\s])[ \t]*(?P<marks>`{3,})[ \t]*$", re.MULTILINE)
+_FENCE_BEHIND_CODE = re.compile(r"^([^`\n]*[^`\s])[ \t]*(`{3,})[ \t]*$", re.MULTILINE)
 _LANGUAGE = re.compile(r"\A\s*(?:python3?|py)[ \t]*:?[ \t]*\n", re.IGNORECASE)
 _PROMPT = re.compile(r"^(?:>>>|> > >|\.\.\.|\. \. \.)(?: |$)")
 _SESSION = re.compile(r"^(?:>>>|> > >) (?=(?:def|class|from|import)\b|@)", re.MULTILINE)
@@ -218,13 +218,8 @@ def code_text(text: str) -> str:
     """The text less thinking, other turns, a lone language tag and a session's prompts; fences behind code go to the next line."""
     text = strip_thinking(text)
     text = next((turn for turn in _CONTROL_TOKEN.split(text) if turn.strip()), text)
-    text = _FENCE_BEHIND_CODE.sub(_on_its_own_line, _LANGUAGE.sub("", text))
+    text = _FENCE_BEHIND_CODE.sub(r"\1\n\2", _LANGUAGE.sub("", text))
     return "\n".join(_unprompted(text.split("\n"))) if _SESSION.search(text) else text
-
-
-def _on_its_own_line(fence: re.Match[str]) -> str:
-    line = fence.string[fence.string.rfind("\n", 0, fence.start()) + 1 : fence.start()]
-    return fence[0] if "`" in line else f"\n{fence['marks']}"
 
 
 def _unprompted(lines: list[str]) -> Iterator[str]:

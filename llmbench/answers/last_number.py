@@ -60,8 +60,13 @@ def _concluded(sentence: str) -> str | None:
         return number
     if any(is_listed(number.before, number.behind) for number in numbers[:-1]):
         return None
-    while len(numbers) > 1 and (_KNOWN.search(numbers[-1].before) or _is_price_of(numbers[-1], numbers[:-1])):
-        numbers.pop()
+    while len(numbers) > 1:
+        *others, last = numbers
+        is_led = re.search(rf"{PREPOSITION}\s+$", last.before, re.IGNORECASE)  # "$18 for 3 shirts"
+        is_no_price = is_led and not last.is_money and any(number.is_money for number in others)
+        if not _KNOWN.search(last.before) and not is_no_price:
+            break
+        numbers = others
     return numbers[-1].written if numbers and numbers[-1].alone() else None
 
 
@@ -70,12 +75,6 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 """What stands before a number that was known: "to read the 3 books"."""
-
-
-def _is_price_of(last: Number, others: Sequence[Number]) -> bool:
-    """Whether the last number only says for what a sum of money is: "$18 for 3 shirts"."""
-    is_led = re.search(rf"{PREPOSITION}\s+$", last.before, re.IGNORECASE)
-    return bool(is_led) and not last.is_money and any(number.is_money for number in others)
 
 
 _CHECK = re.compile(

@@ -164,13 +164,8 @@ def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
 def _same_inequality(one: Relation, other: Relation) -> bool:
     if not len(one.members) == len(other.members) == PAIR:
         return False
-    (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
-    return operator == other_operator and proportional(sides, other_sides, positive=True)
-
-
-def _upwards(relation: Relation) -> tuple[str, tuple[str, ...]]:
-    """An inequality of two sides, turned so that the left one is the smaller."""
-    operator = relation.operators[0]
-    return (
-        (operator, relation.members) if operator in UPWARDS else (FLIPPED[operator], relation.members[::-1])
-    )
+    (operator, *_), (other_operator, *_) = one.operators, other.operators
+    is_turned = (operator in UPWARDS) != (other_operator in UPWARDS)
+    members = other.members[::-1] if is_turned else other.members
+    same_way = operator == (FLIPPED[other_operator] if is_turned else other_operator)
+    return same_way and proportional(one.members, members, positive=True)

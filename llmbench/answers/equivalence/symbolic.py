@@ -190,8 +190,6 @@ def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401
 
 
 def _in_pieces(expression: Any) -> bool:  # noqa: ANN401
-    if not hasattr(expression, "has"):
-        return False
     sympy = importlib.import_module("sympy")
     return bool(expression.has(sympy.Abs, sympy.floor, sympy.ceiling, sympy.sign, sympy.Max, sympy.Min))
 
