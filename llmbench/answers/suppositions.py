@@ -70,6 +70,10 @@ _UNREAL = re.compile(
     r"\b(?:if|were|had|without|ignoring|otherwise|unless|suppos\w+|assum\w+|instead)\b", re.IGNORECASE
 )
 _WOULD = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
+_WOULD_ASIDE = re.compile(
+    r"^\W*(?:and\s+|so\s+)?(?:in|for|under|with|without|at|then)\b(?!\s+(?:this|these|our|all|conclusion))",
+    re.IGNORECASE,
+)
 _ASIDE = re.compile(
     r"\S.*\b(?:whereas|while|although|though)\b|^\W*(?:whereas|while|although|though)\b(?![^,]*,)"
     r"|^\W*(?:note|n\.?b\.?|p\.?s\.?|remark|by\s+contrast|in\s+contrast|conversely|for\s+comparison|for\s+reference|similarly|likewise)\b"
@@ -110,4 +114,6 @@ def is_hypothetical(text: str, start: int, end: int) -> bool:
 def is_limited(text: str, start: int, end: int) -> bool:
     """Whether the statement is an aside or holds only under a condition."""
     before, behind = clause_before(text, start), text[end : end + WINDOW]
-    return bool(_ASIDE.search(before) or _LIMITED_BEHIND.match(behind))
+    if _ASIDE.search(before) or _LIMITED_BEHIND.match(behind):
+        return True
+    return bool(_WOULD.search(text, start, end) and _WOULD_ASIDE.match(before))
