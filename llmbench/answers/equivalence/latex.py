@@ -231,8 +231,22 @@ def _argument(text: str, position: int, *, is_power: bool, in_parentheses: bool)
     number = re.compile(r"-?\d+" if is_power else r"\d").match(text, position)
     if number:
         return number[0], number.end()
+    if not is_power and re.match(r"\\(?:sqrt|frac)", text[position:]):
+        return _nested(text, position)
     token = _TOKEN.match(text, position)
     return (token[0], token.end()) if token else ("", position)
+
+
+def _nested(text: str, position: int) -> tuple[str, int]:
+    r"""`\frac\sqrt{3}3`: a command and the group behind it."""
+    match = re.match(r"\\(?:sqrt|frac)\s*", text[position:])
+    end = position + (match.end() if match else 0)
+    while end < len(text) and text[end] == "{":
+        close = closing(text, end)
+        if close is None:
+            break
+        end = close + 1
+    return _grouped_arguments(text[position:end]), end
 
 
 def fold(text: str) -> str:
