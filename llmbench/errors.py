@@ -26,7 +26,6 @@ sandbox.container.BrokenBoxError   a sandbox does not answer: the score's outcom
 benchmarks.swe.runner.repository.BadJobError  a repository or its tests cannot be made from the data: the patch was not checked
 answers.equivalence.evaluate.TooLarge      a value has too many digits
 answers.equivalence.evaluate.Undecided     an expression holds something that has no value at a point
-answers.equivalence.rational._Refused      a text is no rational number
 """
 
 import traceback

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from llmbench.answers.choices import choice
     from llmbench.answers.code import code_block, code_blocks, patch
     from llmbench.answers.free_text import stated_text
-    from llmbench.answers.integers import integer_answer
-    from llmbench.answers.math import math_answer
+    from llmbench.answers.math import integer_answer, math_answer
     from llmbench.answers.numbers import number_answer, stated_number
     from llmbench.answers.text import strip_thinking
 
@@ -39,7 +38,7 @@ MODULES = {
     "choice": "choices",
     "code_block": "code",
     "code_blocks": "code",
-    "integer_answer": "integers",
+    "integer_answer": "math",
     "math_answer": "math",
     "number_answer": "numbers",
     "patch": "code",

@@ -148,11 +148,10 @@ def _value(text: str, boxes: Sequence[BoxedFormula], box: BoxedFormula) -> Boxed
 
 def _masked(window: str, near: Sequence[BoxedFormula], start: int) -> str:
     """The window with a mask of its own for each box, repeated to the box's length."""
-    parts, position = [], 0
     for number, box in enumerate(near):
-        parts += [window[position : box.start - start], chr(ord(MASKS[0]) + number) * (box.end - box.start)]
-        position = box.end - start
-    return "".join([*parts, window[position:]])
+        mask = chr(ord(MASKS[0]) + number) * (box.end - box.start)
+        window = window[: box.start - start] + mask + window[box.end - start :]
+    return window
 
 
 def _filled(masked: str, contents: Sequence[str]) -> str:

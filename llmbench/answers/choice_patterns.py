@@ -3,7 +3,7 @@
 import re
 
 from llmbench.answers import languages
-from llmbench.answers.corrections import CORRECTS
+from llmbench.answers.retractions import CORRECTS
 
 QUALIFIER = (
     r"(?:correct|right|best|most\s+\w+|closest|nearest|appropriate|accurate|suitable|final|only|remaining|valid|matching|likely|true|my|our|proper|selected|chosen|"
@@ -103,3 +103,24 @@ EITHER_CASE = re.compile(
 )
 DENIED_INSIDE = re.compile(r"\b(?:not|never|cannot)\b|n['’]t", re.IGNORECASE)
 DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|cannot)|n't)\s+(?:\w+\s+)?$", re.IGNORECASE)
+DENIAL = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|incorrect|wrong|eliminat\w*|rul(?:e|ed|es|ing)(?:\s+out)?|exclud\w*|discard\w*|reject\w*|false|unlikely|impossible|out|violat\w*|contradict\w*|fails?)\b|n['’]t",
+    re.IGNORECASE,
+)
+# "5.2 eV → C", but not a reaction such as "B → C".
+POINTED = re.compile(
+    r"(?:^|(?<=[^A-Z\s])|(?<=\w\w))\s*(?:→|⇒|⟹|➡\ufe0f?|👉|=>|->)\s*(?:(?:option|choice)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?[.!\s]*$"
+)
+_ADVERB = r"(?:(?:also|therefore|thus|hence|then|indeed|clearly|likely|probably|definitely|certainly|most|very|best|far|much|by\s+far)\s+)*"
+_QUALITY = (
+    r"(?:(?:only|single|one|best|most\s+\w+|closest|nearest|right|correct|likeliest)\b|true\b|correct\b|right\b|consistent\s+with\b|close\s+to\b|in\s+agreement\b|left\b|possible\b"
+    r"|plausible\b|accurate\b|valid\b|reasonable\b)"
+)
+SUBJECT = re.compile(
+    r"\W*(?:(?:so|thus|therefore|hence|then|accordingly|consequently|and|overall|finally|in\s+conclusion)\s*,?\s+|(?:among|of)\s[^,\n]{1,40},\s+){0,3}(?:only\s+)?(?:option\s+|choice\s+|answer\s+)?"
+    r"[(\[]?(?P<letter>[A-Z])[)\]]?\s+"
+    rf"(?:(?:is|must\s+be|has\s+to\s+be|should\s+be|(?:seems|appears|looks)(?:\s+to\s+be)?|remains)\s+{_ADVERB}(?:the\s+)?{_QUALITY}"
+    rf"|{_ADVERB}(?:matches|fits|agrees|satisfies|works|holds|remains|survives|explains|describes|reproduces|corresponds)\b)",
+    re.IGNORECASE,
+)
+OTHER_LETTER = r"(?<![A-Za-z])(?!I\b|A\s+[a-z])[{}](?![A-Za-z'’])"

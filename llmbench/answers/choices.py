@@ -29,37 +29,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from llmbench.answers import choice_patterns as patterns
 from llmbench.answers.boxed import last_boxed
-from llmbench.answers.choice_patterns import (
-    AT_FIRST,
-    BARE_ANSWER,
-    BOX_TOKEN,
-    CHINESE,
-    CHOOSE,
-    CLOSEST_IS,
-    CONCLUDE,
-    DENIED_BEFORE,
-    DENIED_INSIDE,
-    EITHER_CASE,
-    FALSE_IS,
-    INSTEAD,
-    INSTRUCTS,
-    IS_CORRECT,
-    LISTS_OPTIONS,
-    NOT_BUT,
-    NOT_BUT_ELSEWHERE,
-    NOT_OPTIONS,
-    OPTION_IS,
-    TAG,
-    TAKES_BACK,
-    UNLIKELY,
-)
-from llmbench.answers.closing_letters import DENIAL, closing_letter
 from llmbench.answers.letters import Reader, plain
 from llmbench.answers.retractions import is_retracted
 from llmbench.answers.statements import boxes, cues
 from llmbench.answers.suppositions import clause_before, is_limited, is_supposed
-from llmbench.answers.text import prepare, prepare_cut
+from llmbench.answers.text import paragraphs, prepare, prepare_cut, sentences
 
 # Bounds on the time that a long text of repeated phrases takes; what a model states last counts, so its end is read.
 _MAX_TEXT = 25_000
@@ -69,10 +45,10 @@ _MAX_STATEMENTS = 500  # of one kind
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is stated and where; `letter` None: a statement that names no single valid letter."""
+    """What is stated and where; `letter` "": a statement that names no single valid letter."""
 
     position: int
-    letter: str | None
+    letter: str
     limited: bool = False
     """An aside, or true only under a condition: counts where nothing else is stated."""
 
@@ -90,22 +66,13 @@ def choice(
     """
     reader = Reader(letters, tuple(choices or ()))
     if complete:
-        return _stated(plain(_end(prepare(text))), reader, complete=True)
-    plain_text = plain(_end(prepare_cut(text)))
+        return _stated(plain(prepare(text)[-_MAX_TEXT:]), reader, complete=True) or None
+    plain_text = plain(prepare_cut(text)[-_MAX_TEXT:])
     if not re.search(r"[\w$(\[-]\s*\Z", plain_text) or plain_text.endswith("\n"):
-        return _stated(plain_text, reader, complete=False)
+        return _stated(plain_text, reader, complete=False) or None
     # What another character would change may have been cut.
     found = {_stated(plain_text.rstrip() + more, reader, complete=False) for more in ("x", "7")}
-    return found.pop() if len(found) == 1 else None
-
-
-def _end(text: str) -> str:
-    """The last lines of a long text; of a long line its last characters, from a space on."""
-    if len(text) <= _MAX_TEXT:
-        return text
-    start = len(text) - _MAX_TEXT
-    breaks = (text.find(mark, start, start + _WINDOW) for mark in ("\n", " "))
-    return text[next((place for place in breaks if place >= 0), start) :]
+    return (found.pop() or None) if len(found) == 1 else None
 
 
 def _last(pattern: re.Pattern[str], text: str, start: int = 0) -> Iterator[re.Match[str]]:
@@ -120,7 +87,7 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
     if strong is None:
         weak = _weak(plain_text, reader, 0, limited, complete=complete)
         return weak.letter if weak else None
-    taken_back = TAKES_BACK.search(plain_text, strong.position)
+    taken_back = patterns.TAKES_BACK.search(plain_text, strong.position)
     if taken_back is None:
         return strong.letter
     weak = _weak(plain_text, reader, taken_back.start(), [], complete=complete)
@@ -130,11 +97,11 @@ def _stated(plain_text: str, reader: Reader, *, complete: bool) -> str | None:
 
 def _instead(text: str, reader: Reader, taken_back: re.Match[str]) -> Statement | None:
     """The letter that replaces the one taken back."""
-    for match in _last(INSTEAD, text, taken_back.start()):
+    for match in _last(patterns.INSTEAD, text, taken_back.start()):
         read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=True)
-        if read and not is_supposed(text, match.start(), match.end()):
-            return Statement(match.end(), read.letter)
-    letter = closing_letter(text[taken_back.end() :].lstrip(" ,:"), reader.letters)
+        if read is not None and not is_supposed(text, match.start(), match.end()):
+            return Statement(match.end(), read)
+    letter = _closing_letter(text[taken_back.end() :].lstrip(" ,:"), reader.letters)
     return Statement(len(text), letter) if letter else None
 
 
@@ -143,40 +110,51 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     for cue in cues(text):
         if _is_unlikely(text, cue.start, cue.end):
             continue
-        if INSTRUCTS.search(text[max(0, cue.start - 60) : cue.start]) or LISTS_OPTIONS.fullmatch(cue.gap):
+        if patterns.INSTRUCTS.search(
+            text[max(0, cue.start - 60) : cue.start]
+        ) or patterns.LISTS_OPTIONS.fullmatch(cue.gap):
             continue
-        read = reader.after(cue.rest) or reader.own_text(cue.rest)
-        if read and EITHER_CASE.match(cue.rest):
-            yield Statement(cue.end, None, limited=True)
-        elif read:
-            yield Statement(cue.end, read.letter, is_limited(text, cue.start, cue.end))
+        read = reader.after(cue.rest)
+        read = reader.own_text(cue.rest) if read is None else read
+        if read is not None:
+            either = patterns.EITHER_CASE.match(cue.rest) is not None
+            letter = "" if either else read
+            yield Statement(cue.end, letter, either or is_limited(text, cue.start, cue.end))
     for pattern in (
-        OPTION_IS,
-        FALSE_IS,
-        CLOSEST_IS,
-        CHOOSE,
-        CHINESE,
-        BARE_ANSWER,
-        NOT_BUT,
-        NOT_BUT_ELSEWHERE,
-        TAG,
-        BOX_TOKEN,
+        patterns.OPTION_IS,
+        patterns.FALSE_IS,
+        patterns.CLOSEST_IS,
+        patterns.CHOOSE,
+        patterns.CHINESE,
+        patterns.BARE_ANSWER,
+        patterns.NOT_BUT,
+        patterns.NOT_BUT_ELSEWHERE,
+        patterns.TAG,
+        patterns.BOX_TOKEN,
     ):
         for match in _last(pattern, text):
             groups = match.groupdict()
-            closed = pattern in {CHOOSE, NOT_BUT, TAG} or bool(groups.get("english"))
+            closed = pattern in {patterns.CHOOSE, patterns.NOT_BUT, patterns.TAG} or bool(
+                groups.get("english")
+            )
             read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=closed)
             gap = groups.get("gap") or ""
             if (
-                read
-                and (pattern is FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
-                and not (DENIAL.search(gap) or reader.names_letter(gap))
-                and not (pattern is CHOOSE and DENIED_INSIDE.search(clause_before(text, match.end())[-40:]))
+                read is not None
+                and (pattern is patterns.FALSE_IS or not _is_unlikely(text, match.start(), match.end()))
+                and not (
+                    patterns.DENIAL.search(gap)
+                    or re.search(rf"(?<![A-Za-z])[{reader.letters}](?![A-Za-z'’])", gap)
+                )
+                and not (
+                    pattern is patterns.CHOOSE
+                    and patterns.DENIED_INSIDE.search(clause_before(text, match.end())[-40:])
+                )
                 and not is_supposed(
                     text, match.start(), match.start() if groups.get("denied") else match.end()
                 )
             ):
-                statement = Statement(match.end(), read.letter, is_limited(text, match.start(), match.end()))
+                statement = Statement(match.end(), read, is_limited(text, match.start(), match.end()))
                 yield statement
                 if not statement.limited:
                     break  # an earlier one of this kind counts no more
@@ -187,7 +165,7 @@ def _is_unlikely(text: str, start: int, end: int) -> bool:
     """Whether what stands before or behind an introduction says that its letter is not the answer."""
     said = re.split(r"\b(?:answer|option|choice|one|statement)\b", text[start:end])[0]
     before = text[max(0, start - 60) : start] + said
-    return bool(UNLIKELY.search(before) or AT_FIRST.match(text[end : end + _WINDOW]))
+    return bool(patterns.UNLIKELY.search(before) or patterns.AT_FIRST.match(text[end : end + _WINDOW]))
 
 
 def _boxed(text: str, reader: Reader) -> Iterator[Statement]:
@@ -195,20 +173,20 @@ def _boxed(text: str, reader: Reader) -> Iterator[Statement]:
     kept = [box for box in boxes(text) if not is_retracted(text, box)]
     last = last_boxed(text, kept)
     for box in [*kept[:-1], *([last] if last else [])]:
-        if read := reader.boxed(box.content):
-            yield Statement(box.end, read.letter)
+        if (read := reader.boxed(box.content)) is not None:
+            yield Statement(box.end, read)
 
 
 def _called_correct(text: str, reader: Reader) -> Iterator[Statement]:
     """`Option B is correct.`, `(B) is the right answer`: only where the sentence goes no further."""
-    for match in _last(IS_CORRECT, text):
+    for match in _last(patterns.IS_CORRECT, text):
         letter, end = match["letter"], match.start("after")
         ends = re.match(r"\s*(?:[.,;:!)\n*]|$|because|since|as\b|for\b|\bto\b)", match["after"])
         named = match["lead"] or match["open"] or match["noun"] or letter != "I"
         if not (ends and named) or letter not in reader.letters or is_supposed(text, match.start(), end):
             continue
         before = text[max(0, match.start() - 30) : match.start()]
-        if not match["lead"] and NOT_OPTIONS.search(before):
+        if not match["lead"] and patterns.NOT_OPTIONS.search(before):
             continue  # "Compound C is the answer to (a)"
         if re.search(
             r"(?:\band|\bor|,|/|&|\bnor|\bboth)\s*(?:option\s+|choice\s+)?\(?$", before
@@ -228,22 +206,61 @@ def _weak(
     if not letter and limited:
         return limited[-1]
     if not letter and complete:
-        letter = reader.own_text_line(tail) or closing_letter(tail, reader.letters)
+        letter = reader.own_text_line(tail) or _closing_letter(tail, reader.letters)
     return Statement(len(text), letter) if letter else None
 
 
 def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iterator[Statement]:
     """Weak statements in a sentence, the last one first."""
-    for match in _last(CONCLUDE, text, start):
+    for match in _last(patterns.CONCLUDE, text, start):
         alone = match[0].lower().startswith(("only", "just"))
         read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=not alone)
-        if not read or not read.letter or (match["bare"] and not complete):
+        if not read or (match["bare"] and not complete):
             continue
         before = clause_before(text, match.start())
-        eliminated = match["left"] is None or DENIAL.search(text[max(0, match.start() - 120) : match.start()])
+        eliminated = match["left"] is None or patterns.DENIAL.search(
+            text[max(0, match.start() - 120) : match.start()]
+        )
         if (
             eliminated
-            and not DENIED_BEFORE.search(before)
+            and not patterns.DENIED_BEFORE.search(before)
             and not is_supposed(text, match.start(), match.end())
         ):
-            yield Statement(match.end(), read.letter)
+            yield Statement(match.end(), read)
+
+
+def _closing_letter(text: str, letters: str) -> str | None:
+    """The one letter, set off by parentheses or "option", that the closing sentence names."""
+    blocks = paragraphs(text)
+    closing = sentences(blocks[-1])[-1:] if blocks else []
+    if closing and (pointed := patterns.POINTED.search(closing[0])):
+        return pointed["letter"] if pointed["letter"] in letters else None
+    if not closing or patterns.DENIAL.search(closing[0]) or closing[0].rstrip().endswith((":", "?")):
+        return None
+    if not re.search(r"[.!)\]\"'}]\s*$", closing[0]):
+        return None  # cut off
+    named = list(re.finditer(rf"\(([{letters}])\)|\b(?:option|choice)\s+([{letters}])\b", closing[0]))
+    found = {match[1] or match[2] for match in named}
+    if not found:
+        return _stated_of(text, closing[0], letters)
+    if len(found) != 1 or is_supposed(closing[0], named[0].start(), named[0].end()):
+        return None
+    return found.pop()
+
+
+def _stated_of(text: str, closing: str, letters: str) -> str | None:
+    """The letter of which the closing sentence alone says what makes it the answer: "C is closest to the computed value."."""
+    said = [(match["letter"], part) for part in sentences(text) if (match := patterns.SUBJECT.match(part))]
+    match = patterns.SUBJECT.match(closing)
+    if match is None or match["letter"] not in letters:
+        return None
+    others = {letter for letter, part in said if not patterns.DENIAL.search(part)} - {match["letter"]}
+    named = re.search(patterns.OTHER_LETTER.format(letters), closing[match.end() :])
+    if (
+        others
+        or named
+        or is_supposed(closing, match.start("letter"), match.end())
+        or is_limited(closing, match.start("letter"), match.end())
+    ):
+        return None
+    return match["letter"]

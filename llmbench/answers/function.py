@@ -21,18 +21,9 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from llmbench.answers import function_syntax
 from llmbench.answers.code import blocks_behind_prose, outside_blocks, with_last_fence_closed
-from llmbench.answers.code_text import code_text
-from llmbench.answers.function_syntax import (
-    MARGIN,
-    defining,
-    gives,
-    longest,
-    needed,
-    returns,
-    statements_of,
-    trimmed,
-)
+from llmbench.answers.text import strip_thinking
 
 _CODE_BEGINS = re.compile(r"(?:def|async def|class|import|from|@)\b|@\w|[A-Za-z_]\w*\s*=[^=]")
 _BODY_BEGINS = re.compile(
@@ -67,7 +58,11 @@ def function_program(head: str, name: str, text: str, *, complete: bool) -> str 
     found = _found(head, name, text, complete=complete)
     closed = with_last_fence_closed(text) if found is None and complete else None
     ended = _found(head, name, closed, complete=True) if closed else None
-    is_whole = ended and any(returns(node) for node in statements_of(ended) if defining(node, name))
+    is_whole = ended and any(
+        function_syntax.returns(node)
+        for node in function_syntax.statements_of(ended)
+        if function_syntax.defining(node, name)
+    )
     return ended if is_whole else found
 
 
@@ -84,11 +79,11 @@ def _found(head: str, name: str, text: str, *, complete: bool) -> str | None:
         program := _continued(head, name, opened, must_return=not complete)
     ):
         return program
-    is_given = any(gives(block, name) for block in blocks)
+    is_given = any(function_syntax.gives(block, name) for block in blocks)
     for place, (prose, block) in reversed(list(enumerate(found))):
-        if gives(block, name):
+        if function_syntax.gives(block, name):
             before, whole = _before(head, name), _without_input(block, name)
-            return _joined(f"{before}\n{needed(whole, before, blocks[:place])}", whole)
+            return _joined(f"{before}\n{function_syntax.needed(whole, before, blocks[:place])}", whole)
         if (
             is_given
             and _CORRECTS.search(prose)
@@ -107,13 +102,13 @@ def _found(head: str, name: str, text: str, *, complete: bool) -> str | None:
 
 def _without_input(source: str, name: str) -> str:
     """The code without its examples, if those read what a user types or hands over: nobody does here."""
-    nodes = statements_of(source)
-    places = [place for place, node in enumerate(nodes) if defining(node, name)]
+    nodes = function_syntax.statements_of(source)
+    places = [place for place, node in enumerate(nodes) if function_syntax.defining(node, name)]
     examples = [
         node for node in nodes[places[-1] + 1 :] if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
     ]
     names = (getattr(n, "id", None) or getattr(n, "attr", None) for node in examples for n in ast.walk(node))
-    return trimmed(source, name, last=True) if _READS & set(names) else source
+    return function_syntax.trimmed(source, name, last=True) if _READS & set(names) else source
 
 
 def _before(head: str, name: str) -> str:
@@ -130,7 +125,7 @@ def _joined(before: str, code: str) -> str:
 
 def _without_last_statement(text: str) -> str:
     lines = text.split("\n")
-    last = max((place for place, line in enumerate(lines) if MARGIN.match(line)), default=0)
+    last = max((place for place, line in enumerate(lines) if function_syntax.MARGIN.match(line)), default=0)
     return "\n".join(lines[:last])
 
 
@@ -140,12 +135,12 @@ def _in_the_open(text: str, name: str) -> str | None:
     while at < len(lines) and tries < _STARTS:
         piece = ""
         if _CODE_BEGINS.match(lines[at]):
-            piece, tries = longest("\n".join(lines[at:])), tries + 1
+            piece, tries = function_syntax.longest("\n".join(lines[at:])), tries + 1
         if piece:
             pieces.append(piece)
         at += piece.count("\n") + 1
     code = "\n".join(pieces)
-    return trimmed(code, name, last=True) if gives(code, name) else None
+    return function_syntax.trimmed(code, name, last=True) if function_syntax.gives(code, name) else None
 
 
 def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
@@ -157,7 +152,7 @@ def _bodies(blocks: list[str], opened: str) -> Iterator[tuple[str, bool]]:
     starts = [match.end() for match in itertools.islice(_BODY_BEGINS.finditer(opened), _STARTS)]
     owner, offset = "", 0  # the last line at the margin: what is indented below a statement is part of that
     for place, line in enumerate(lines):
-        if MARGIN.match(line):
+        if function_syntax.MARGIN.match(line):
             owner = line
         elif (
             _is_indented(line)
@@ -188,10 +183,12 @@ def _continued(head: str, name: str, body: str, *, must_return: bool) -> str | N
         return None
     start = head if head.endswith("\n") else head + "\n"
     for reading in (body, _INDENT + body.lstrip(), _indented(body)):
-        source = longest(start + reading)
-        functions = [node for node in statements_of(source) if defining(node, name)]
-        if functions and (returns(functions[0]) or not (must_return or reading is not body)):
-            return trimmed(source, name, last=False).rstrip("\n") + "\n"
+        source = function_syntax.longest(start + reading)
+        functions = [
+            node for node in function_syntax.statements_of(source) if function_syntax.defining(node, name)
+        ]
+        if functions and (function_syntax.returns(functions[0]) or not (must_return or reading is not body)):
+            return function_syntax.trimmed(source, name, last=False).rstrip("\n") + "\n"
     return None
 
 
@@ -207,4 +204,33 @@ def _indented(body: str) -> str:
             lines = lines[:place]
             break
     dedented = (line[width:] if not line[:width].strip() else line.lstrip() for line in lines)
-    return textwrap.indent(longest("\n".join(dedented)), _INDENT)
+    return textwrap.indent(function_syntax.longest("\n".join(dedented)), _INDENT)
+
+
+_CONTROL_TOKEN = re.compile(r"<[|｜][a-z_▁ ]{2,40}[|｜]>|<(?:start|end)_of_turn>|</s>|<eos>", re.IGNORECASE)
+_FENCE_BEHIND_CODE = re.compile(r"^([^`\n]*[^`\s])[ \t]*(`{3,})[ \t]*$", re.MULTILINE)
+_LANGUAGE = re.compile(r"\A\s*(?:python3?|py)[ \t]*:?[ \t]*\n", re.IGNORECASE)
+_PROMPT = re.compile(r"^(?:>>>|> > >|\.\.\.|\. \. \.)(?: |$)")
+_SESSION = re.compile(r"^(?:>>>|> > >) (?=(?:def|class|from|import)\b|@)", re.MULTILINE)
+
+
+def code_text(text: str) -> str:
+    """The text less thinking, other turns, a lone language tag and a session's prompts; fences behind code go to the next line."""
+    text = strip_thinking(text)
+    text = next((turn for turn in _CONTROL_TOKEN.split(text) if turn.strip()), text)
+    text = _FENCE_BEHIND_CODE.sub(r"\1\n\2", _LANGUAGE.sub("", text))
+    return "\n".join(_unprompted(text.split("\n"))) if _SESSION.search(text) else text
+
+
+def _unprompted(lines: list[str]) -> Iterator[str]:
+    """The lines without prompts, and without what a session prints between them."""
+    is_session = False
+    for line in lines:
+        prompt = _PROMPT.match(line)
+        is_session = bool(_SESSION.match(line)) or (
+            is_session and bool(prompt or (line.strip() and not line.lstrip().startswith(("```", "~~~"))))
+        )
+        if prompt:
+            yield line[prompt.end() :]
+        elif not is_session:
+            yield line

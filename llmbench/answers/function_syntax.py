@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import heapq
 import re
 import warnings
 from collections.abc import Collection, Sequence
@@ -170,24 +169,15 @@ def _of_use(
 ) -> list[ast.stmt]:
     """Those of the statements that the `useful` ones need, and that these need in turn.
 
-    They give values to names that are read, neither defined nor `known`; of several statements the first counts. Each is looked at once:
-    a model that repeats itself writes thousands.
+    They give values to names that are read, neither defined nor `known`; of several statements the first counts.
     """
-    bound = [binds(node) for node in nodes]
-    first = {name: place for place in reversed(range(len(nodes))) for name in bound[place]}
+    bound = [(node, binds(node)) for node in nodes]
     has = {name for node in useful for name in binds(node)}.union(known)
-    missing = {"*"}.union(*map(_free, useful)) - has
-    places, found = [first[name] for name in missing if name in first], []
-    heapq.heapify(places)
-    while places:
-        node, given = nodes[places[0]], bound[heapq.heappop(places)]
-        if given & missing:
-            found.append(node)
-            has |= given
-            new = _free(node) - missing - has
-            missing = (missing | new) - given
-            for name in new & first.keys():
-                heapq.heappush(places, first[name])
+    missing, found = {"*"}.union(*map(_free, useful)) - has, []
+    while following := next((pair for pair in bound if pair[1] & missing), None):
+        found.append(following[0])
+        has |= following[1]
+        missing = (missing | _free(following[0])) - has
     return found
 
 

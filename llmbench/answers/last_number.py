@@ -1,18 +1,17 @@
 r"""The number in which a text ends that states none: rule 2 of `numbers.py`.
 
 The last sentence that is no courtesy, question or check counts, less what only says when, why or of how many. A number in bold
-and the result of an equation go first. Where the sentence gives several values, a bound or a part of a value, there is no answer.
+and the result of an equation go first. Where the sentence gives several values, a bound or a part of a value, there is no answer. What "for", "to"
+or "at a price of" leads to never is one ("8 weeks to save $400"); of two values with units the unit that the question names decides.
 """
 
 import re
 from collections.abc import Sequence
 
-from llmbench.answers.closing_sentence import CLOSERS, TAIL, affirmed, without_aside
 from llmbench.answers.equivalence.words import numeral
-from llmbench.answers.main_value import is_unclear, main_part, of_asked_unit
 from llmbench.answers.quantities import PREPOSITION, is_listed
 from llmbench.answers.spoken import NUMBER
-from llmbench.answers.text import sentences
+from llmbench.answers.text import CLOSERS, TAIL, affirmed, sentences, without_aside
 from llmbench.answers.written import ARITHMETIC, LIST_NUMBER, Number, named, numbers_of, several, simplified
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
@@ -37,7 +36,9 @@ def last_number(text: str, question: str = "") -> str | None:
             continue
         if (said := affirmed(written)) != written and not re.search(r"\d", said):
             return None
-        whole = _main(_conclusion(without_aside(said)))
+        said = without_aside(said)
+        behind_so = _SO.split(said)[-1]
+        whole = _main(behind_so if re.search(r"\d", behind_so) else said)
         if re.search(r"\d", whole):
             numbers = [] if "=" in whole else numbers_of(whole.replace("**", ""))
             if found := of_asked_unit(numbers, question):
@@ -59,8 +60,13 @@ def _concluded(sentence: str) -> str | None:
         return number
     if any(is_listed(number.before, number.behind) for number in numbers[:-1]):
         return None
-    while len(numbers) > 1 and (_KNOWN.search(numbers[-1].before) or _is_price_of(numbers[-1], numbers[:-1])):
-        numbers.pop()
+    while len(numbers) > 1:
+        *others, last = numbers
+        is_led = re.search(rf"{PREPOSITION}\s+$", last.before, re.IGNORECASE)  # "$18 for 3 shirts"
+        is_no_price = is_led and not last.is_money and any(number.is_money for number in others)
+        if not _KNOWN.search(last.before) and not is_no_price:
+            break
+        numbers = others
     return numbers[-1].written if numbers and numbers[-1].alone() else None
 
 
@@ -69,12 +75,6 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 """What stands before a number that was known: "to read the 3 books"."""
-
-
-def _is_price_of(last: Number, others: Sequence[Number]) -> bool:
-    """Whether the last number only says for what a sum of money is: "$18 for 3 shirts"."""
-    is_led = re.search(rf"{PREPOSITION}\s+$", last.before, re.IGNORECASE)
-    return bool(is_led) and not last.is_money and any(number.is_money for number in others)
 
 
 _CHECK = re.compile(
@@ -86,7 +86,7 @@ _CONCLUDING = re.compile(r"\b(?:so|thus|therefore|hence|answer|total)\b", re.IGN
 
 def _unchecked(text: str) -> str:
     """The text less a closing check: "Verification: 18 / 2 = 9"."""
-    check = next(_CHECK.finditer(text), None)
+    check = _CHECK.search(text)
     if check is None or _CONCLUDING.search(text, check.end()) or not re.search(r"\d", text[: check.start()]):
         return text
     return text[: check.start()]
@@ -106,17 +106,10 @@ _WHEN = re.compile(
     rf"\s(?:after|in|within|over|during|for)\s(?:(?:the|a|an|his|her|their|next|first|last|another|only|just)\s)*{NUMBER}\s{_TIME}[\s.*!)]*$",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"\d")
 _STATES = re.compile(
     rf"(?<!\bthe )(?<!\ball )(?<!\bthose )(?<!\bthese )(?<![\d,.]){NUMBER}(?![\d.,]*\d)(?!\s{_TIME}\b)",
     re.IGNORECASE,
 )
-
-
-def _conclusion(sentence: str) -> str:
-    """What follows the sentence's last "so", where a number does."""
-    ends = [match.end() for match in _SO.finditer(sentence)]
-    return sentence[ends[-1] :] if ends and re.search(r"\d", sentence[ends[-1] :]) else sentence
 
 
 _SO = re.compile(r"[,;]\s(?:and\s)?(?:so|thus|hence|therefore)\b(?!\sthat\b)", re.IGNORECASE)
@@ -124,7 +117,7 @@ _SO = re.compile(r"[,;]\s(?:and\s)?(?:so|thus|hence|therefore)\b(?!\sthat\b)", r
 
 def _main(sentence: str) -> str:
     """The sentence less what only says when, why or how its number compares: "18 eggs after 3 days"."""
-    for qualifier, value in ((_QUALIFIER, _VALUE), (_WHEN, _STATES)):
+    for qualifier, value in ((_QUALIFIER, re.compile(r"\d")), (_WHEN, _STATES)):
         shorter = qualifier.sub("", sentence)
         if value.search(shorter) and "=" not in sentence[len(shorter) :]:
             sentence = shorter
@@ -166,3 +159,59 @@ def _calculated(sentence: str) -> str | None:
     ):
         return None
     return several(found[-1][0].strip(" ()"))
+
+
+_CUT = re.compile(
+    r",?\s(?:in\sorder\sto\s[a-z]+|(?<!need\s)(?<!needs\s)(?<!needed\s)(?<!has\s)(?<!have\s)(?<!had\s)(?<!able\s)(?<!going\s)(?<!wants\s)(?<!used\s)to\s(?!the\b|an?\b)[a-z]+"
+    r"|instead\sof|(?:down|up|back|left)?\s?from|with\s(?:an?|only)\s(?=\$)|for\s(?=\$?[\d.]+(?:\s\w+)?\s(?:each|apiece|per)\b)|for\s[a-z]+ing|each(?:\s[a-z]+ing|\swith)"
+    r"|with\s(?=\d+\s[a-z]+\sin\seach)|at\s(?:an?\s)?(?:\w+\s)?(?:rate|speed|price|pace|cost)\sof|while|whereas|having|covering|with\s(?=\$?\d[\d.]*\s(?:\w+\s)?(?:left|remaining|over)))\s?"
+)
+_NOUN_PHRASE = re.compile(rf"{NUMBER}(?:\s(?!(?:and|but|so)\b)[A-Za-z'-]+){{0,5}}$")
+_REACH = 100
+_RATIO = re.compile(rf"{NUMBER}\s?:\s?{NUMBER}|\bratio\b.{{0,80}}?{NUMBER}\sto\s{NUMBER}", re.IGNORECASE)
+_SECOND = re.compile(
+    rf"{NUMBER}[^,.\d]{{0,40}},?\s(?:or\s[$€£]?{NUMBER}|(?:and|when|if)\s(?:(?:he|she|it|they)\s)?(?:will|gave|turns?|kept|sold|lost)\b[^,.\d]*{NUMBER}[^,\d]*$)"
+)
+_AGO = re.compile(r"\d[^.]*\sago\b")
+
+
+def main_part(sentence: str) -> str:
+    """The sentence up to the first words behind a number that only say for what, from what or how."""
+    if "=" in sentence:
+        return sentence
+    for cut in _CUT.finditer(sentence):
+        before = sentence[max(0, cut.start() - _REACH) : cut.start()].replace("**", "")
+        if _NOUN_PHRASE.search(before) and len(re.findall(NUMBER, sentence[cut.end() :])) == 1:
+            return sentence[: cut.start()]
+    return sentence
+
+
+def is_unclear(sentence: str) -> bool:
+    """Whether the sentence gives a ratio, a time of day or a second fact, so that its last number is not an answer."""
+    return "=" not in sentence and bool(
+        _RATIO.search(sentence) or _SECOND.search(sentence) or _AGO.search(sentence)
+    )
+
+
+_HOW_MANY = re.compile(r"\bhow\s+many\s+(?:more\s+|total\s+)?(?P<noun>[a-z]+)", re.IGNORECASE)
+_HOW_MUCH = re.compile(r"\bhow\s+much\b(?!\s+(?:time|longer))", re.IGNORECASE)
+
+
+def of_asked_unit(numbers: Sequence[Number], question: str) -> Number | None:
+    """Of several numbers with different units the one whose unit the question names; None where that is not clear."""
+    many = _HOW_MANY.findall(question)
+    if len(numbers) < 2 or not (many or _HOW_MUCH.search(question)):  # noqa: PLR2004 - several
+        return None
+    asked = many[-1].lower().rstrip("s") if many else "$"
+    units = [_unit(number) for number in numbers]
+    found = [number for number, unit in zip(numbers, units, strict=True) if unit == asked]
+    return found[0] if len(found) == 1 and units[-1] and found[0].alone() else None
+
+
+def _unit(number: Number) -> str:
+    if number.is_money:
+        return "$"
+    noun = re.match(r"\s(?:more\s)?([A-Za-z]+)", number.behind)
+    return (
+        "" if noun is None or re.match(PREPOSITION, noun[1], re.IGNORECASE) else noun[1].lower().rstrip("s")
+    )

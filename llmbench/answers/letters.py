@@ -31,13 +31,6 @@ def plain(text: str) -> str:
     return _EMPHASIS.sub("", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What stands at a place: a valid letter, or None for several letters or one out of range."""
-
-    letter: str | None
-
-
 _SURE = r"i(?:['’]m|\s+am)\s+(?!not\b)(?:\w+\s+)?(?:sure|confident|certain)\b"
 _FILLER = re.compile(
     r"(?:[\s:,=\"'“‘<\-–—>→*]|\b(?:the|that|option|choice|answer|letter|alternative|clearly|therefore|thus|hence|then|likely|most|probably|"
@@ -97,12 +90,15 @@ _OPTION_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads letters of a question: `letters` are valid, `choices` their texts, if known."""
+    """Reads letters of a question: `letters` are valid, `choices` their texts, if known.
+
+    What is read is a valid letter, or "" for several letters or one out of range.
+    """
 
     letters: str
     choices: tuple[str, ...]
 
-    def after(self, rest: str, *, ends_sentence: bool = False) -> Read | None:
+    def after(self, rest: str, *, ends_sentence: bool = False) -> str | None:
         """The letter that stands at the beginning, behind filler words; None where no letter is stated."""
         filler = _FILLER.match(rest)
         start = filler.end() if filler else 0
@@ -120,26 +116,21 @@ class Reader:
         decorated = bool(token["quoted"] or (token["close"] and (token["open"] or token["close"][0] in ")]")))
         if not self._is_letter(letter, behind, decorated=decorated):
             return None
-        if not decorated and self._begins_own_text(rest[start:]):
+        own = None if decorated else self.own_text(rest[start:])
+        if own and len(_keys(self.choices)[self.letters.index(own)]) > 1:
             return None  # "B cells", if that is a choice's own text
         read = self._single(letter.upper(), behind)
         goes_on = (ends_sentence and not _ENDS_SENTENCE.match(behind)) or (
             not decorated and _NAME.match(behind)
         )
-        return None if goes_on and not self._goes_with(read.letter, behind) else read
+        return None if goes_on and not self._goes_with(read, behind) else read
 
-    def _begins_own_text(self, rest: str) -> bool:
-        own = self.own_text(rest)
-        return bool(own and own.letter and len(_keys(self.choices)[self.letters.index(own.letter)]) > 1)
-
-    def _goes_with(self, letter: str | None, behind: str) -> bool:
+    def _goes_with(self, letter: str, behind: str) -> bool:
         """Whether the letter's own text stands behind it, or its first words."""
         own = self.own_text(behind.lstrip(" :.)"))
-        if letter is None:
-            return False
         begun = _key(re.split(r"[.,;!?\n]", behind.lstrip(" :.)"))[0])
         text = dict(zip(self.letters, _keys(self.choices), strict=False)).get(letter, "")
-        return own.letter == letter if own else bool(begun) and text.startswith(begun)
+        return own == letter if own else bool(begun) and text.startswith(begun)
 
     def _is_letter(self, letter: str, behind: str, *, decorated: bool) -> bool:
         if decorated:
@@ -154,13 +145,13 @@ class Reader:
             return bool(_GOES_ON.match(behind)) and letter in self.letters
         return True
 
-    def _single(self, letter: str, behind: str) -> Read:
+    def _single(self, letter: str, behind: str) -> str:
         several = _SEVERAL.match(behind)
         if several and several["letter"] in self.letters and several["letter"] != letter:
-            return Read(None)
-        return Read(letter if letter in self.letters else None)
+            return ""
+        return letter if letter in self.letters else ""
 
-    def boxed(self, content: str) -> Read | None:
+    def boxed(self, content: str) -> str | None:
         """What a box holds: a letter, a letter and its text, or a choice's own text."""
         content = _ANNOUNCED.sub("", content.strip().strip("."), count=1)
         token = _TOKEN.match(content)
@@ -171,12 +162,12 @@ class Reader:
             if not behind.strip() or (decorated and not _FORMULA.match(behind)):
                 return self._single(letter, behind)
             if _SEVERAL.match(behind):
-                return Read(None)
+                return ""
             if self._goes_with(letter, behind.strip(" ()")):
-                return Read(letter)  # "C (7 eV)"
+                return letter  # "C (7 eV)"
         return self.own_text(content)
 
-    def own_text(self, rest: str) -> Read | None:
+    def own_text(self, rest: str) -> str | None:
         """The letter of the choice whose own text stands at the beginning; at least its first clause must be the whole text."""
         if not self.choices:
             return None
@@ -187,9 +178,8 @@ class Reader:
         for end in _clause_ends(line):
             letter = self._letter_of(line[:end])
             if letter:
-                return Read(letter)
-        begun = self._only(lambda key: len(key) >= _LONG_ENOUGH and whole.startswith(key))
-        return Read(begun) if begun else None
+                return letter
+        return self._only(lambda key: len(key) >= _LONG_ENOUGH and whole.startswith(key))
 
     def _letter_of(self, text: str) -> str | None:
         wanted = _key(text)
@@ -200,10 +190,6 @@ class Reader:
         keys = zip(self.letters, _keys(self.choices), strict=False)
         found = [letter for letter, key in keys if is_meant(key)]
         return found[0] if len(found) == 1 else None
-
-    def names_letter(self, text: str) -> bool:
-        """Whether a valid letter stands alone in it."""
-        return bool(re.search(rf"(?<![A-Za-z])[{self.letters}](?![A-Za-z'’])", text))
 
     def only_line(self, text: str) -> str | None:
         """A line that is nothing but a letter, first or last; else the one line of the text that begins as an option does."""

@@ -17,7 +17,7 @@ A box wins over a cue wherever it stands: it is what the instruction asks for. A
 an unclosed box, an unclosed formula, a line that ends in an operator or in "=". In an incomplete text neither is a value
 behind a cue that reaches the text's very end ("The answer is 80" may have become 809). A box that the text takes back, corrects, doubts or
 supposes gives way to what it states behind it, or to the box before it (`retractions.py`). Remarks and checks behind the answer do not count. Refusals and denials are no closing sentence
-(`closing_sentence.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`clauses.py`). Nothing is evaluated here.
+(`text.py`); of a closing sentence the main clause counts, not the condition, place or reason behind it (`math_conclusion.py`). Nothing is evaluated here.
 
 Rules 3 to 5 are kept from incomplete texts, because a conclusion halfway ("Therefore $n = 5$. Next, …") looks the same as the
 last one; early stopping asks for the answer there instead.
@@ -25,41 +25,14 @@ last one; early stopping asks for the answer there instead.
 
 import re
 
+from llmbench.answers import formulas, math_conclusion, retractions
 from llmbench.answers.boxed import last_boxed
-from llmbench.answers.closing_sentence import TAIL
+from llmbench.answers.equivalence.rational import rational
+from llmbench.answers.equivalence.words import qualifiers
 from llmbench.answers.expressions import is_expression
-from llmbench.answers.formulas import (
-    CLAUSE_END,
-    FORMULA,
-    JOINT,
-    clause,
-    inlined,
-    last_formulas,
-    leading_formulas,
-    plain,
-    whole,
-)
-from llmbench.answers.math_conclusion import (
-    DESCRIBED,
-    ENDS_IN_NUMBER,
-    MAX_WORDS,
-    NOT_ANSWERS,
-    concluded,
-    conclusion,
-)
-from llmbench.answers.retractions import (
-    denies_value,
-    is_corrected,
-    is_doubted,
-    is_doubted_where_cut,
-    is_drawn,
-    is_retracted,
-    is_supposition,
-    without_remarks,
-)
-from llmbench.answers.spoken import in_symbols
+from llmbench.answers.spoken import changes_behind, in_symbols
 from llmbench.answers.statements import BoxedFormula, boxes, cues, is_cut
-from llmbench.answers.text import first_sentence, prepare, prepare_cut, sentences
+from llmbench.answers.text import TAIL, first_sentence, prepare, prepare_cut, sentences
 
 _LEAD = re.compile(
     r"[\s:*_>=#`]*(?:(?:approximately|about|exactly|simply|just|therefore|thus|then|that|indeed)\b[\s:,*]*)*",
@@ -87,29 +60,33 @@ def math_answer(text: str, *, complete: bool = True) -> str | None:
         complete: The text ended by itself, so that its closing sentence may count as the answer.
     """
     text = prepare(text) if complete else prepare_cut(text)
-    return stated_answer(text, complete=complete) or (concluded(text) if complete else None)
+    return stated_answer(text, complete=complete) or (math_conclusion.concluded(text) if complete else None)
 
 
 def stated_answer(text: str, *, complete: bool) -> str | None:
     """What a prepared text states in a box or behind a cue: rules 1 and 2."""
-    body = without_remarks(text) if complete else text
+    body = retractions.without_remarks(text) if complete else text
     said = _boxed_or_stated(body, complete=complete)
     return said or (_boxed_or_stated(text, complete=complete) if body != text else None)
 
 
 def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
     found = boxes(text)[-_MAX_BOXES:]
-    kept = [box for box in found if not is_retracted(text, box)]
-    kept = [box for box in kept if not is_supposition(text, box)] or kept
+    kept = [box for box in found if not retractions.is_retracted(text, box)]
+    kept = [box for box in kept if not retractions.is_supposition(text, box)] or kept
     if found and (
-        kept[-1:] != found[-1:] or is_supposition(text, found[-1]) or is_corrected(text, found[-1].end)
+        kept[-1:] != found[-1:]
+        or retractions.is_supposition(text, found[-1])
+        or retractions.is_corrected(text, found[-1].end)
     ):
         later = behind_box(text, found[-1], complete=complete)
         if later or not kept:
             return later
     if kept and kept[-1] == found[-1]:
         end = kept[-1].end
-        if not complete and (is_corrected(text, end) or is_doubted_where_cut(text, end)):
+        if not complete and (
+            retractions.is_corrected(text, end) or retractions.is_doubted_where_cut(text, end)
+        ):
             return _last_stated(text, end, complete=False)
         if complete and (later := _corrected(text, kept[-1])):
             return later
@@ -121,13 +98,13 @@ def _boxed_or_stated(text: str, *, complete: bool) -> str | None:
 
 def _corrected(text: str, box: BoxedFormula) -> str | None:
     """The answer that a text states or concludes behind a box that it doubts."""
-    is_denied = denies_value(text, box.end, box.bare)
-    if not is_denied and not is_doubted(text, box.end):
+    is_denied = retractions.denies_value(text, box.end, box.bare)
+    if not is_denied and not retractions.is_doubted(text, box.end):
         return None
     stated = _last_stated(text, box.end, complete=True)
     closing = sentences(text[box.end :][-TAIL:])[-1:]
     return stated or (
-        behind_box(text, box, complete=True) if is_denied or any(map(is_drawn, closing)) else None
+        behind_box(text, box, complete=True) if is_denied or any(map(retractions.is_drawn, closing)) else None
     )
 
 
@@ -135,7 +112,7 @@ def behind_box(text: str, box: BoxedFormula, *, complete: bool) -> str | None:
     """What a text states or, if complete, concludes behind a box."""
     later = _last_stated(text, box.end, complete=complete)
     if later is None and complete:
-        later = conclusion(_CLOSING_DELIMITER.sub("", text[box.end :]))
+        later = math_conclusion.conclusion(_CLOSING_DELIMITER.sub("", text[box.end :]))
     return later
 
 
@@ -155,44 +132,102 @@ _ENDED = re.compile(
 def _may_be_cut(rest: str) -> bool:
     """Whether the value behind a cue reaches the text's end, so that more of it may have followed."""
     rest = _LEAD.sub("", rest, count=1)
-    formula = FORMULA.match(rest)
+    formula = formulas.FORMULA.match(rest)
     if formula:
-        while (joint := JOINT.match(rest, formula.end())) and (following := FORMULA.match(rest, joint.end())):
+        while (joint := formulas.JOINT.match(rest, formula.end())) and (
+            following := formulas.FORMULA.match(rest, joint.end())
+        ):
             formula = following
-        return bool(JOINT.fullmatch(rest, formula.end()))
+        return bool(formulas.JOINT.fullmatch(rest, formula.end()))
     sentence = first_sentence(rest)
     if sentence != rest or _ENDED.search(rest):
         return False
     if _STARTS_WITH_NUMBER.match(sentence):
-        return not CLAUSE_END.search(sentence)
-    formulas = list(FORMULA.finditer(sentence))
-    return not formulas or (formulas[-1].end() < len(sentence.rstrip()) and sentence.count("$") % 2 == 1)
+        return not formulas.CLAUSE_END.search(sentence)
+    found = list(formulas.FORMULA.finditer(sentence))
+    return not found or (found[-1].end() < len(sentence.rstrip()) and sentence.count("$") % 2 == 1)
 
 
 def _value(rest: str) -> str | None:
     """The answer that stands at the beginning of what follows a cue."""
     if within := _WITHIN.match(rest):
-        return whole(within["value"])
+        return formulas.whole(within["value"])
     rest = in_symbols(rest.partition("</answer>")[0])
     rest = _LEAD.sub("", rest, count=1)
     sentence = first_sentence(rest).replace("**", "").replace("__", "").strip()
-    return leading_formulas(rest) or _in_sentence(sentence)
+    return formulas.leading_formulas(rest) or _in_sentence(sentence)
 
 
 def _in_sentence(sentence: str) -> str | None:
     """The number that a sentence behind a cue begins with, or the number or formula that it ends in, or its few words."""
     if _STARTS_WITH_NUMBER.match(sentence):
-        return plain(clause(sentence))
-    is_described = DESCRIBED.match(sentence)
-    if not is_described and (number := ENDS_IN_NUMBER.search(sentence)):
+        return formulas.plain(formulas.clause(sentence))
+    is_described = math_conclusion.DESCRIBED.match(sentence)
+    if not is_described and (number := math_conclusion.ENDS_IN_NUMBER.search(sentence)):
         return number[1]
     if is_described or _QUALIFIED.match(sentence):
-        return plain(clause(inlined(sentence)))
-    if FORMULA.search(sentence):
-        return whole(last_formulas(sentence) or "")
-    words = plain(clause(sentence))
+        return formulas.plain(formulas.clause(formulas.inlined(sentence)))
+    if formulas.FORMULA.search(sentence):
+        return formulas.whole(formulas.last_formulas(sentence) or "")
+    words = formulas.plain(formulas.clause(sentence))
     if not words or is_expression(words):
         return words
-    is_prose = len(words.split()) > MAX_WORDS or NOT_ANSWERS.search(words) or sentence.endswith((":", "?"))
+    is_prose = (
+        len(words.split()) > math_conclusion.MAX_WORDS
+        or math_conclusion.NOT_ANSWERS.search(words)
+        or sentence.endswith((":", "?"))
+    )
     is_range = re.match(r"(?:between|from)\s+\S*\d", words, re.IGNORECASE)
     return None if is_prose or is_range else words
+
+
+def integer_answer(text: str, *, complete: bool = True) -> str | None:
+    r"""The answer of an AIME problem: an integer in canonical form ("025", "25.0" and `\frac{50}{2}` give "25"), or None.
+
+    Boxes and cues as in `math_answer`; of an equation chain the last member counts. What is boxed or stated but is not an integer
+    comes back as it was written: the model has answered, and wrongly, which is not the same as no answer. So do integers
+    outside 0 to 999. A closing sentence counts only where it holds an integer.
+    """
+    text = prepare(text) if complete else prepare_cut(text)
+    stated = stated_answer(text, complete=complete)
+    if stated is not None:
+        found = [] if (integer := _integer(stated)) or not complete else boxes(text)
+        later = (
+            behind_box(text, found[-1], complete=True) if found else None
+        )  # "$\boxed{\frac{21}{4}}$, so $m + n = 25$."
+        return integer or (later and _integer(later)) or stated
+    closing = math_conclusion.concluded(text) if complete else None
+    return None if closing is None else _integer(closing)
+
+
+_MEMBER = re.compile(r"(?<![<>!\\])=|\\equiv|\\approx")
+_DECORATION = re.compile(
+    r"\^\s*\{?\s*\\circ\s*\}?|°|\\(?:text|mathrm|mbox|textbf|mathbf|mathit|textit)\s*\{(?P<text>[^{}]*)\}|\\[,;:! ]|\\?[$%*]|\\left|\\right"
+)
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-zA-Z](?<![ghLms])(?![A-Za-z{=\s]*=)(?![A-Za-z])")
+_PMOD = re.compile(r"\\p?mod\b.*$|\(mod.*$")
+
+
+def _integer(stated: str) -> str | None:
+    plain = _PMOD.sub("", stated)
+    plain = _DECORATION.sub(
+        lambda match: match["text"] if match["text"] and re.search(r"\d", match["text"]) else "", plain
+    )
+    *members, last = _MEMBER.split(plain)
+    last = re.sub(r"_\{?10\}?$", "", last.strip().strip(".,;:"))
+    shown = f"{last} {' '.join(match['text'] for match in _DECORATION.finditer(stated) if match['text'])}"
+    plain = re.sub(r"(?<=\d)\s+[A-Za-z][A-Za-z ]*$", "", last)
+    value = rational(plain)
+    if re.search(r"\d\s*:\s*\d|%.*\bof\b", stated):
+        return None
+    if value is None or value.denominator != 1 or _is_changed(shown) or "," in "".join(members):
+        return None
+    if any(other is not None and other != value for other in map(rational, members)):
+        return None  # "24 = 25"
+    return str(value.numerator)
+
+
+def _is_changed(shown: str) -> bool:
+    """Whether words or letters beside an integer make another number of it: "dozen", "at least", "x"."""
+    words = re.findall(r"(?<![A-Za-z\\])[A-Za-z]{2,}", shown)
+    return bool(_VARIABLE.search(shown) or qualifiers(shown)) or any(map(changes_behind, words))

@@ -11,8 +11,8 @@ sentence none. Parts with known units are one number ("18 dollars and 50 cents" 
 that the question names counts, else the first. What comes back is the number as it was written, less
 currency and percent signs: "70,000", "-7", "3/4", "5.00". Numbers inside words ("x2"), list numbers ("2.") and step numbers
 ("Step 3") are not looked at. Rule 2 is the "flexible extraction" of other harnesses, less what is seldom
-the answer: courtesies, denials, refusals, asides, checks, "after 3 days", "of the 20" (`closing_sentence.py`, `last_number.py`); number words count.
-A statement that the text corrects ("Wait, I forgot the cost.") gives way to another number concluded behind it (`corrections.py`).
+the answer: courtesies, denials, refusals, asides, checks, "after 3 days", "of the 20" (`text.py`, `last_number.py`); number words count.
+A statement that the text corrects ("Wait, I forgot the cost.") gives way to another number concluded behind it (`retractions.py`).
 `stated_number` leaves rule 2 out, and statements that reach the text's very end; use that for texts that were cut off.
 
 Behind a cue or in a box an unevaluated expression, a range, a list or an alternative comes back whole ("18 + 2", "16 or 18",
@@ -23,8 +23,6 @@ multiplied out ("18 million", "70k", "18 dozen"), and operations in words are re
 import re
 
 from llmbench.answers.boxed import last_boxed
-from llmbench.answers.closing_sentence import TAIL, refuses
-from llmbench.answers.corrections import corrected_part
 from llmbench.answers.equivalence import number_equal
 from llmbench.answers.equivalence.latex import clean
 from llmbench.answers.equivalence.rational import MAX_LENGTH, rational
@@ -32,9 +30,9 @@ from llmbench.answers.equivalence.units import split_unit
 from llmbench.answers.equivalence.words import qualifiers
 from llmbench.answers.last_number import last_number
 from llmbench.answers.quantities import PREPOSITION, merged, restated, without_parts
-from llmbench.answers.retractions import is_retracted
+from llmbench.answers.retractions import corrected_part, is_retracted
 from llmbench.answers.statements import BoxedFormula, Cue, boxes, cues, is_cut
-from llmbench.answers.text import first_sentence, paragraphs, prepare, prepare_cut, sentences
+from llmbench.answers.text import TAIL, first_sentence, paragraphs, prepare, prepare_cut, refuses, sentences
 from llmbench.answers.written import VALUE, named, numbers_of, several, simplified
 
 _EITHER = re.compile(
@@ -82,25 +80,16 @@ def _stated(text: str, *, complete: bool = True) -> str | None:
         if complete or cue.end + len(cue.rest) < len(text) or not _may_be_cut(cue.rest)
     ]
     for _, found in sorted(stated, reverse=True, key=lambda item: item[0]):
-        number = (
-            _in_box(found.content) if isinstance(found, BoxedFormula) else _behind_cue(_unlisted(text, found))
-        )
+        if isinstance(found, BoxedFormula):
+            number = _in_box(found.content)
+        else:  # the dash of a list that begins on the next line is no sign
+            starts_line = text[: found.end].rstrip(" *_").endswith("\n")
+            number = _behind_cue(re.sub(r"^[-•]\s+", "", found.rest) if starts_line else found.rest)
         if number:
-            return (_corrected(text, found.end, number) if complete else None) or number
+            part = corrected_part(text, max(found.end, len(text) - TAIL)) if complete else None
+            later = last_number(part) if part else None
+            return later if later and not number_equal(number, later) else number
     return None
-
-
-def _corrected(text: str, end: int, stated: str) -> str | None:
-    """The other number that is concluded behind words of correction: "Wait, I forgot the cost. So it is $100."."""
-    part = corrected_part(text, max(end, len(text) - TAIL))
-    number = last_number(part) if part else None
-    return number if number and not number_equal(stated, number) else None
-
-
-def _unlisted(text: str, cue: Cue) -> str:
-    """What follows a cue, without the dash of a list that begins on the next line; any other dash is a sign."""
-    starts_line = text[: cue.end].rstrip(" *_").endswith("\n")
-    return re.sub(r"^[-•]\s+", "", cue.rest) if starts_line else cue.rest
 
 
 def _joined_sign(text: str) -> str:

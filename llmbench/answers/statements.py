@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llmbench.answers import languages
-from llmbench.answers.suppositions import is_mistake, is_supposed
+from llmbench.answers.suppositions import MISTAKE, clause_before, is_supposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def boxes(text: str) -> list[BoxedFormula]:
         before = text[max(0, box.start - _BEFORE) : box.start]
         is_empty = _PLACEHOLDERS.fullmatch(box.content) and not _SYMBOLS.fullmatch(box.content)
         is_denied = _DENIED_BOX.search(before) or (is_denied and _ALTERNATIVE.search(before))
-        if not is_empty and not is_denied and not (found and is_mistake(text, box.start)):
+        if not is_empty and not is_denied and not (found and MISTAKE.search(clause_before(text, box.start))):
             found.append(_signed(box, before))
         position = box.end
     return found

@@ -45,7 +45,7 @@ _REPORTED = re.compile(
     rf"|(?:{NOT})\s*的?\s*$",
     re.IGNORECASE,
 )
-_MISTAKE = re.compile(
+MISTAKE = re.compile(
     r"\b(?:mistake|misconception|trap|error)s?\s+(?:(?:here|that|which|people|students)\s+)*(?:\w+\s+)?(?:gives?|yields?|produces?|leads?\s+to|results?\s+in|(?:is|would\s+be)(?=[\s$:\\(]*$))"
     r"|\b(?:mistakenly|incorrectly|wrongly|erroneously|naively|na[iï]ve|tempt(?:ed|ing)|forget(?:s|ting)?)\b"
     r"|\b(?:wrong|incorrect|false|mistaken)\s+(?:answer|value|result|choice|solution)\b",
@@ -109,11 +109,6 @@ def is_hypothetical(text: str, start: int, end: int) -> bool:
     if _REPORTED.search(before):
         return True
     return bool(_WOULD.search(before)) and bool(_UNREAL.search(before) or _CONDITION_BEHIND.match(behind))
-
-
-def is_mistake(text: str, position: int) -> bool:
-    """Whether what stands there is what a mistake leads to: "a common mistake gives"."""
-    return bool(_MISTAKE.search(clause_before(text, position)))
 
 
 def is_limited(text: str, start: int, end: int) -> bool:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from llmbench.answers.equivalence.rational import rational
-from llmbench.answers.equivalence.values import SCALES
+from llmbench.answers.equivalence.single_values import SCALES
 from llmbench.answers.equivalence.words import numeral
 from llmbench.answers.quantities import is_part
 from llmbench.answers.spoken import arithmetic, changes_behind
@@ -77,7 +77,9 @@ def numbers_of(text: str, *, dozens: bool = True) -> list[Number]:
         scale = "" if scale == "dozen" and not dozens else scale
         sign = "-" if (match["sign"] == "-") != (match["second"] == "-") else ""
         if len(match["value"]) <= _MAX_LENGTH:
-            written = sign + _scaled(re.sub(r"\s*/\s*", "/", match["value"]), scale)
+            value = re.sub(r"\s*/\s*", "/", match["value"])
+            scaled = rational(value) if scale else None
+            written = sign + (value if scaled is None else str(scaled * _SCALES[scale]))
             before, behind = (
                 text[max(0, match.start() - _NEAR) : match.start()],
                 text[match.end() : match.end() + _NEAR],
@@ -87,11 +89,6 @@ def numbers_of(text: str, *, dozens: bool = True) -> list[Number]:
             )
             found.append(Number(written, before, behind, is_money))
     return found
-
-
-def _scaled(value: str, scale: str) -> str:
-    number = rational(value) if scale else None
-    return value if number is None else str(number * _SCALES[scale])
 
 
 def several(text: str) -> str | None:

@@ -31,7 +31,7 @@ from itertools import product
 
 from llmbench.answers.equivalence import structure
 from llmbench.answers.equivalence.latex import clean, fold
-from llmbench.answers.equivalence.lists import all_equal, as_lists, as_real_sets, as_tuples, as_unions
+from llmbench.answers.equivalence.lists import as_lists, as_real_sets, as_tuples, as_unions
 from llmbench.answers.equivalence.rational import rational
 from llmbench.answers.equivalence.reals import as_union
 from llmbench.answers.equivalence.relations import Equal, same_by_relation
@@ -139,7 +139,7 @@ def _as_matrices(gold: str, answer: str, equal: Equal) -> bool:
         return same_expression(gold, answer)  # a sum or product of matrices
     if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
         return False
-    return all(all_equal(row, others, equal) for row, others in zip(one, other, strict=True))
+    return all(all(map(equal, row, others)) for row, others in zip(one, other, strict=True))
 
 
 _COMPARISONS: tuple[Callable[[str, str, Equal], bool], ...] = (

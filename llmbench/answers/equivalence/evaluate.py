@@ -1,5 +1,6 @@
 """Sympy trees as numbers of many digits, refusing what would not fit into memory before it is computed."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,24 +53,22 @@ def _keeps_its_size(expression: Any) -> bool:  # noqa: ANN401
 
 def _evaluated(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
     name = type(expression).__name__
-    node = _NODES.get(name)
-    if node:
-        return _bounded(node(expression, point, mp), mp)
-    if getattr(expression, "is_Integer", False):
-        return mp.mpf(int(expression))
+    if name in {"Symbol", "Dummy"}:
+        constants = {"e": +mp.e, "i": mp.mpc(0, 1)}
+        return constants[expression.name] if expression.name in constants else point[expression.name]
+    if name == "Float":
+        return mp.mpf(repr(float(expression)))  # as it was written, not its binary neighbour
     if getattr(expression, "is_Rational", False):
         return mp.mpf(int(expression.p)) / int(expression.q)
-    function = _FUNCTIONS.get(name)
-    if function is None:
+    if name not in _FUNCTIONS:
         raise Undecided
-    arguments = _arguments(expression, point, mp)
+    arguments = [evaluate(argument, point, mp) for argument in expression.args]
+    if name == "Pow":
+        arguments.append(expression.args[1])
     try:
-        return _bounded(function(mp, *arguments), mp)
+        value = _FUNCTIONS[name](mp, *arguments)
     except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
         raise Undecided from error
-
-
-def _bounded(value: Any, mp: Any) -> Any:  # noqa: ANN401
     if not mp.isfinite(value):
         raise ZeroDivisionError
     if value and mp.mag(value) > MAX_BITS:
@@ -77,42 +76,19 @@ def _bounded(value: Any, mp: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _symbol(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    if expression.name == "e":
-        return +mp.e
-    return mp.mpc(0, 1) if expression.name == "i" else point[expression.name]
-
-
-def _arguments(expression: Any, point: Mapping[str, Any], mp: Any) -> list[Any]:  # noqa: ANN401
-    return [evaluate(argument, point, mp) for argument in expression.args]
-
-
-def _power(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    base, exponent = _arguments(expression, point, mp)
+def _power(mp: Any, base: Any, exponent: Any, root: Any) -> Any:  # noqa: ANN401
+    """The power; `root` is the exponent as it was written."""
     if base == 0:
         if exponent == 0 or mp.re(exponent) < 0:
             raise ZeroDivisionError
         return base
     if abs(exponent) * (abs(mp.mag(base)) + 1) > MAX_BITS:
         raise TooLarge
-    root = expression.args[1]
-    if (
-        mp.im(base) == 0
-        and mp.re(base) < 0
-        and getattr(root, "is_Rational", False)
-        and int(root.q) % 2
-        and int(root.q) > 1
-    ):
+    is_root = getattr(root, "is_Rational", False) and int(root.q) % 2 and int(root.q) > 1
+    if is_root and mp.im(base) == 0 and mp.re(base) < 0:
         sign = -1 if int(root.p) % 2 else 1
         return sign * abs(base) ** exponent  # the real root of a negative number
     return base**exponent
-
-
-def _exp(expression: Any, point: Mapping[str, Any], mp: Any) -> Any:  # noqa: ANN401
-    (exponent,) = _arguments(expression, point, mp)
-    if abs(exponent) > MAX_BITS:
-        raise TooLarge
-    return mp.exp(exponent)
 
 
 def _log(mp: Any, value: Any, base: Any = None) -> Any:  # noqa: ANN401
@@ -121,49 +97,35 @@ def _log(mp: Any, value: Any, base: Any = None) -> Any:  # noqa: ANN401
     return mp.log(value) if base is None else mp.log(value) / mp.log(base)
 
 
-def _factorial(mp: Any, value: Any) -> Any:  # noqa: ANN401
-    if abs(value) > _MAX_FACTORIAL:
-        raise TooLarge
-    return mp.factorial(value)
+def _of_mpmath(name: str, largest: float = math.inf) -> Callable[..., Any]:
+    def function(mp: Any, *values: Any) -> Any:  # noqa: ANN401
+        if max(map(abs, values)) > largest:
+            raise TooLarge
+        return getattr(mp, name)(*values)
+
+    return function
 
 
-def _binomial(mp: Any, above: Any, below: Any) -> Any:  # noqa: ANN401
-    if max(abs(above), abs(below)) > _MAX_FACTORIAL:
-        raise TooLarge
-    return mp.binomial(above, below)
-
-
-_NODES: dict[str, Callable[[Any, Mapping[str, Any], Any], Any]] = {
-    "Symbol": _symbol,
-    "Dummy": _symbol,
-    "Float": lambda number, _, mp: mp.mpf(repr(float(number))),  # as it was written, not its binary neighbour
-    "Add": lambda expression, point, mp: mp.fsum(_arguments(expression, point, mp)),
-    "Mul": lambda expression, point, mp: mp.fprod(_arguments(expression, point, mp)),
-    "Pow": _power,
-    "exp": _exp,
-    "UnevaluatedExpr": lambda expression, point, mp: evaluate(expression.args[0], point, mp),
-    "Pi": lambda _expression, _point, mp: +mp.pi,
-    "Exp1": lambda _expression, _point, mp: +mp.e,
-    "ImaginaryUnit": lambda _expression, _point, mp: mp.mpc(0, 1),
-    "GoldenRatio": lambda _expression, _point, mp: +mp.phi,
-}
 _SAME_NAME = (
     "sin cos tan cot sec csc sinh cosh tanh asin acos atan acot asec acsc asinh acosh atanh floor re im sign"
 )
-
-
-def _of_mpmath(name: str) -> Callable[..., Any]:
-    return lambda mp, value: getattr(mp, name)(value)
-
-
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: _of_mpmath(name) for name in _SAME_NAME.split()},
+    "Add": lambda mp, *values: mp.fsum(values),
+    "Mul": lambda mp, *values: mp.fprod(values),
+    "Pow": _power,
+    "UnevaluatedExpr": lambda _mp, value: value,
+    "Pi": lambda mp: +mp.pi,
+    "Exp1": lambda mp: +mp.e,
+    "ImaginaryUnit": lambda mp: mp.mpc(0, 1),
+    "GoldenRatio": lambda mp: +mp.phi,
     "ceiling": _of_mpmath("ceil"),
     "conjugate": _of_mpmath("conj"),
+    "exp": _of_mpmath("exp", MAX_BITS),
+    "factorial": _of_mpmath("factorial", _MAX_FACTORIAL),
+    "binomial": _of_mpmath("binomial", _MAX_FACTORIAL),
     "Abs": lambda _mp, value: abs(value),
     "log": _log,
-    "factorial": _factorial,
-    "binomial": _binomial,
     "Max": lambda _mp, *values: max(values),
     "Min": lambda _mp, *values: min(values),
 }

@@ -8,13 +8,7 @@ r"""LaTeX and plain mathematics brought into one form, so that spelling makes no
 import re
 from collections.abc import Callable
 
-from llmbench.answers.equivalence.notation import (
-    ROW,
-    angles_in_radians,
-    joined_units,
-    repeating_decimals,
-    without_alignment,
-)
+from llmbench.answers.equivalence import notation
 
 _UNICODE = {
     "−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "π": r"\pi ",
@@ -131,7 +125,7 @@ _WRAPPED = tuple(
 
 def clean(text: str) -> str:
     """The common form; see the module."""
-    text = _unwrapped(repeating_decimals(re.sub(r"\s+", " ", text)))
+    text = _unwrapped(notation.repeating_decimals(re.sub(r"\s+", " ", text)))
     text = re.sub("[⁰¹²³⁴-⁹⁻⁺ⁿ]+", lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
     text = re.sub("[₀-₉]+", lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = re.sub(
@@ -139,24 +133,20 @@ def clean(text: str) -> str:
     )
     text = text.translate(_TRANSLATION)
     text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text) if "\\begin" not in text else text
-    text = re.sub(r"\\\\(?:\[[^\]]*\])?", ROW, text)
-    text = without_alignment(text)
+    text = re.sub(r"\\\\(?:\[[^\]]*\])?", notation.ROW, text)
+    text = notation.without_alignment(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
         if "\\text" in text:
             text = _NESTED_TEXT.sub(r"\\text{\1}", text)
-    text = angles_in_radians(joined_units(re.sub(r"\s+", " ", text)))
-    text = _grouped_arguments(_without_bare_braces(text))
+    text = notation.angles_in_radians(notation.joined_units(re.sub(r"\s+", " ", text)))
+    bare = text.strip()
+    if bare.startswith("{") and closing(bare, 0) == len(bare) - 1:
+        text = bare[1:-1]  # `{1, 2}`: LaTeX does not show braces around the whole
+    text = _grouped_arguments(text)
     text = _LETTER_IN_TEXT.sub(lambda match: next(group for group in match.groups() if group), text)
-    text = re.sub(r"\s+", " ", text).strip(f" ,{ROW}{_EITHER}{_BOTH}").rstrip(".:\\").strip()
+    text = re.sub(r"\s+", " ", text).strip(f" ,{notation.ROW}{_EITHER}{_BOTH}").rstrip(".:\\").strip()
     return _joined_bounds(text)
-
-
-def _without_bare_braces(text: str) -> str:
-    """`{1, 2}` without the braces around the whole, which LaTeX does not show."""
-    stripped = text.strip()
-    is_wrapped = stripped.startswith("{") and closing(stripped, 0) == len(stripped) - 1
-    return stripped[1:-1] if is_wrapped else text
 
 
 _COMPARES = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")

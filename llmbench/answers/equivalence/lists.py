@@ -86,7 +86,7 @@ def _same_tuple(one: Bracketed, other: Bracketed, equal: Equal) -> bool:
         return False
     if (one.is_interval or other.is_interval) and one.opening + one.closing != other.opening + other.closing:
         return False
-    return len(one.items) <= _MAX_ITEMS and all_equal(one.items, other.items, equal)
+    return len(one.items) <= _MAX_ITEMS and all(map(equal, one.items, other.items))
 
 
 def _tuples(text: str) -> list[Bracketed]:
@@ -119,11 +119,6 @@ def _named(parts: Sequence[str]) -> list[tuple[str, str]] | None:
 def _has_several_names(text: str) -> bool:
     named = _named(structure.split_top(text, ","))
     return named is not None and len({name for name, _ in named}) > 1
-
-
-def all_equal(one: Sequence[str], other: Sequence[str], equal: Equal) -> bool:
-    """Whether values are equal one by one; there are as many on both sides."""
-    return all(equal(gold, answer) for gold, answer in zip(one, other, strict=True))
 
 
 def as_unions(gold: str, answer: str, equal: Equal) -> bool:

@@ -53,31 +53,21 @@ def _period(digits: str) -> str:
 
 
 _DEGREES = r"\\text\{ degrees\}"
-_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])\s*(?:\^\s*(?:\{[^{}]*\}|\d))?\s*")
 _ANGLE = re.compile(rf"(\d+(?:\.\d+)?|\\frac\{{[^{{}}]*\}}\{{[^{{}}]*\}}|[a-z]|\\[a-z]+)\s*{_DEGREES}")
-_GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)|\{(?:[^{}]|\{[^{}]*\})*\}")
+_TRIGONOMETRIC = re.compile(
+    r"(?P<function>\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])\s*(?:\^\s*(?:\{[^{}]*\}|\d))?\s*)"
+    rf"(?P<argument>\((?:[^()]|\([^()]*\))*\)|\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}|{_ANGLE.pattern})"
+)
 
 
 def angles_in_radians(text: str) -> str:
     r"""Degrees inside a trigonometric function as radians: `\tan 20^\circ`; degrees of a result stay a unit."""
-    if "degrees" not in text:
-        return text
-    out: list[str] = []
-    position = 0
-    for function in _TRIGONOMETRIC.finditer(text):
-        if function.start() < position:
-            continue
-        argument = _GROUP.match(text, function.end()) or _ANGLE.match(text, function.end())
-        if argument is None:
-            continue
-        out += [
-            text[position : function.end()],
-            "(",
-            _ANGLE.sub(r"\\frac{\1 \\cdot \\pi}{180}", argument[0]),
-            ")",
-        ]
-        position = argument.end()
-    return "".join(out) + text[position:]
+
+    def in_radians(match: re.Match[str]) -> str:
+        argument = _ANGLE.sub(r"\\frac{\1 \\cdot \\pi}{180}", match["argument"])
+        return f"{match['function']}({argument})"
+
+    return _TRIGONOMETRIC.sub(in_radians, text) if "degrees" in text else text
 
 
 _ENVIRONMENT = re.compile(

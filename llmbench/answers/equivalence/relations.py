@@ -51,7 +51,9 @@ class Relation:
 
 def relation(text: str) -> Relation | None:
     """The chain of relations at the top level, if there is one."""
-    masked = _masked(text)
+    # What stands inside brackets is blotted out; escaped brackets are none.
+    depths = pairwise(nesting(re.sub(r"\\[(\[{)\]}]", "  ", text)))
+    masked = "".join(" " if min(around) > 0 else each for each, around in zip(text, depths, strict=True))
     found = list(RELATION.finditer(masked))
     if not found:
         return None
@@ -59,13 +61,6 @@ def relation(text: str) -> Relation | None:
     members = tuple(text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True))
     operators = tuple("=" if match[0] == ":=" else match[0] for match in found)
     return Relation(members, operators) if members[-1] else None
-
-
-def _masked(text: str) -> str:
-    """The text with everything inside brackets blotted out, at the same places; escaped brackets are none."""
-    depths = nesting(re.sub(r"\\[(\[{)\]}]", "  ", text))
-    pairs = zip(text, pairwise(depths), strict=True)
-    return "".join(" " if min(around) > 0 else character for character, around in pairs)
 
 
 def same_by_relation(gold: str, answer: str, equal: Equal) -> bool:
@@ -169,13 +164,8 @@ def _same_equation(one: Relation, other: Relation, equal: Equal) -> bool:
 def _same_inequality(one: Relation, other: Relation) -> bool:
     if not len(one.members) == len(other.members) == PAIR:
         return False
-    (operator, sides), (other_operator, other_sides) = _upwards(one), _upwards(other)
-    return operator == other_operator and proportional(sides, other_sides, positive=True)
-
-
-def _upwards(relation: Relation) -> tuple[str, tuple[str, ...]]:
-    """An inequality of two sides, turned so that the left one is the smaller."""
-    operator = relation.operators[0]
-    return (
-        (operator, relation.members) if operator in UPWARDS else (FLIPPED[operator], relation.members[::-1])
-    )
+    (operator, *_), (other_operator, *_) = one.operators, other.operators
+    is_turned = (operator in UPWARDS) != (other_operator in UPWARDS)
+    members = other.members[::-1] if is_turned else other.members
+    same_way = operator == (FLIPPED[other_operator] if is_turned else other_operator)
+    return same_way and proportional(one.members, members, positive=True)

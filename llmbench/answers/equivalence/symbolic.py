@@ -63,7 +63,9 @@ def proportional(gold: tuple[str, ...], answer: tuple[str, ...], *, positive: bo
         return False
     try:
         factors = (1, -1, _NEAR, -_NEAR) if _in_pieces(one) or _in_pieces(other) else (1,)
-        ratios = [_ratio(one, other, _Point(n, factor)) for n in range(_POINTS + 1) for factor in factors]
+        points = [_Point(number, factor) for number in range(_POINTS + 1) for factor in factors]
+        with _mp().workdps(_DIGITS):
+            ratios = [evaluate(one, where, _mp()) / evaluate(other, where, _mp()) for where in points]
     except (TooLarge, Undecided, ZeroDivisionError):
         return False
     if any(abs(ratio - ratios[0]) > abs(ratios[0]) * _mp().mpf(10) ** -_TOLERANCE_DIGITS for ratio in ratios):
@@ -188,8 +190,6 @@ def _agree(one: Any, other: Any) -> bool:  # noqa: ANN401
 
 
 def _in_pieces(expression: Any) -> bool:  # noqa: ANN401
-    if not hasattr(expression, "has"):
-        return False
     sympy = importlib.import_module("sympy")
     return bool(expression.has(sympy.Abs, sympy.floor, sympy.ceiling, sympy.sign, sympy.Max, sympy.Min))
 
@@ -245,11 +245,6 @@ class _Point(Scale):
         # ab and |ab| agree where both signs are the same.
         is_turned = self._factor != 1 and self._number % 2 and seed & 1
         return self._factor * (-value if is_turned else value)
-
-
-def _ratio(one: Any, other: Any, where: "_Point") -> Any:  # noqa: ANN401
-    with _mp().workdps(_DIGITS):
-        return evaluate(one, where, _mp()) / evaluate(other, where, _mp())
 
 
 def _verified(one: Any, other: Any) -> bool:  # noqa: ANN401

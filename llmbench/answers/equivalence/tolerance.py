@@ -46,16 +46,9 @@ class Tolerance:
         found = [_LIMIT.fullmatch(part.strip()) for part in text.split(",")]
         if not text.strip() or any(match and match["percent"] and not match["number"] for match in found):
             return None
-        return tuple(cls._of(match) for match in found if match) if all(found) else None
-
-    @classmethod
-    def _of(cls, match: re.Match[str]) -> Self:
-        number = Fraction(match["number"] or 0)
-        return cls(number / 100, Fraction(0)) if match["percent"] else cls(Fraction(0), number)
-
-    def allows(self, gold: Fraction, number: Fraction) -> bool:
-        """Whether a number is no further from the gold one."""
-        return abs(gold - number) <= self.distance + self.share * abs(gold)
+        limits = [(Fraction(match["number"] or 0), match["percent"]) for match in found if match]
+        read = (cls(n / 100, Fraction(0)) if percent else cls(Fraction(0), n) for n, percent in limits)
+        return tuple(read) if all(found) else None
 
 
 def math_close(gold: str, answer: str, tolerances: Sequence[Tolerance]) -> bool:
@@ -83,7 +76,9 @@ def _close(golds: Sequence[str], answers: Sequence[str], tolerances: Sequence[To
 def _within(gold: str, answer: str, tolerance: Tolerance) -> bool:
     def close(one: str, other: str) -> bool:
         wanted, given = _number(one), _number(other)
-        return wanted is not None and given is not None and tolerance.allows(wanted, given)
+        if wanted is None or given is None:
+            return False
+        return abs(wanted - given) <= tolerance.distance + tolerance.share * abs(wanted)
 
     return close(gold, answer) or same_by_relation(gold, answer, close)
 

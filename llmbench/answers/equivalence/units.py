@@ -6,7 +6,6 @@ the like, and not the same. Powers are not compared ("cm" for "cm^2" is a slip o
 """
 
 import re
-from functools import cache
 
 # Name of the unit: its spellings, in the singular.
 _KNOWN = {
@@ -97,11 +96,12 @@ _PLAIN_WORDS = re.compile(
 )
 
 
-@cache
-def _bare_words() -> frozenset[str]:
-    r"""Words that are left out without `\text` too; no single letters, which may be variables."""
-    words = {*_COUNTED.split(), *(spelling for spelling in _SPELLING if len(spelling) > 1)}
-    return frozenset(word + ending for word in words for ending in ("", "s", "es"))
+_BARE_WORDS = frozenset(
+    word + ending
+    for word in (*_COUNTED.split(), *(spelling for spelling in _SPELLING if len(spelling) > 1))
+    for ending in ("", "s", "es")
+)
+r"""Words that are left out without `\text` too; no single letters, which may be variables."""
 
 
 def split_unit(text: str) -> tuple[str, frozenset[str]]:
@@ -147,7 +147,7 @@ def _is_unit(value: str, words: str, *, is_apart: bool) -> bool:
     is_number = re.fullmatch(r"[-+]?[\d.,\s]*\d(?:\s*/\s*\d+)?|-?\\frac\{\d+\}\{\d+\}", value.strip())
     if is_number and is_apart and max(map(len, names)) >= _WORD:
         return True
-    return all(name.lower() in _bare_words() or _known(name) for name in names)
+    return all(name.lower() in _BARE_WORDS or _known(name) for name in names)
 
 
 _LABEL = re.compile(
