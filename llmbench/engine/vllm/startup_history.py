@@ -7,6 +7,7 @@ replace them. They stand in the cache folder, in `startup.jsonl`, one line a run
 
 import logging
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -225,7 +226,10 @@ def remember(entry: HistoryEntry, path: Path | None = None) -> None:
     try:
         file = path or history_file()
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab", buffering=0) as opened:
+        descriptor = files.opened_to_add(
+            file
+        )  # where a pipe stands in its place, open would wait for a reader
+        with os.fdopen(descriptor, "ab", buffering=0) as opened:
             opened.write(orjson.dumps(asdict(entry)) + b"\n")
     except (OSError, RuntimeError) as error:
         log.debug("the start-up history cannot be written: %s", error)
