@@ -110,9 +110,8 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     for cue in cues(text):
         if _is_unlikely(text, cue.start, cue.end):
             continue
-        if patterns.INSTRUCTS.search(
-            text[max(0, cue.start - 60) : cue.start]
-        ) or patterns.LISTS_OPTIONS.fullmatch(cue.gap):
+        before = text[max(0, cue.start - 60) : cue.start]
+        if patterns.INSTRUCTS.search(before) or patterns.LISTS_OPTIONS.fullmatch(cue.gap):
             continue
         read = reader.after(cue.rest)
         read = reader.own_text(cue.rest) if read is None else read
@@ -134,9 +133,8 @@ def _strong(text: str, reader: Reader) -> Iterator[Statement]:
     ):
         for match in _last(pattern, text):
             groups = match.groupdict()
-            closed = pattern in {patterns.CHOOSE, patterns.NOT_BUT, patterns.TAG} or bool(
-                groups.get("english")
-            )
+            is_closing = pattern in {patterns.CHOOSE, patterns.NOT_BUT, patterns.TAG}
+            closed = is_closing or bool(groups.get("english"))
             read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=closed)
             gap = groups.get("gap") or ""
             if (
@@ -217,13 +215,11 @@ def _concluded(text: str, reader: Reader, start: int, *, complete: bool) -> Iter
         read = reader.after(text[match.end() : match.end() + _WINDOW], ends_sentence=not alone)
         if not read or (match["bare"] and not complete):
             continue
-        before = clause_before(text, match.start())
-        eliminated = match["left"] is None or patterns.DENIAL.search(
-            text[max(0, match.start() - 120) : match.start()]
-        )
+        before = text[max(0, match.start() - 120) : match.start()]
+        eliminated = match["left"] is None or patterns.DENIAL.search(before)
         if (
             eliminated
-            and not patterns.DENIED_BEFORE.search(before)
+            and not patterns.DENIED_BEFORE.search(clause_before(text, match.start()))
             and not is_supposed(text, match.start(), match.end())
         ):
             yield Statement(match.end(), read)

@@ -191,11 +191,12 @@ def integer_answer(text: str, *, complete: bool = True) -> str | None:
     text = prepare(text) if complete else prepare_cut(text)
     stated = stated_answer(text, complete=complete)
     if stated is not None:
-        found = [] if (integer := _integer(stated)) or not complete else boxes(text)
-        later = (
-            behind_box(text, found[-1], complete=True) if found else None
-        )  # "$\boxed{\frac{21}{4}}$, so $m + n = 25$."
-        return integer or (later and _integer(later)) or stated
+        integer = _integer(stated)
+        if integer is None and complete and (found := boxes(text)):
+            # what the text concludes behind its box, such as "so that their sum is 25"
+            later = behind_box(text, found[-1], complete=True)
+            integer = _integer(later) if later else None
+        return integer or stated
     closing = math_conclusion.concluded(text) if complete else None
     return None if closing is None else _integer(closing)
 

@@ -1,4 +1,4 @@
-r"""What every extractor needs of a text: thinking taken out, punctuation made ASCII, paragraphs and sentences, and what these do not answer.
+r"""What every extractor needs of a text: thinking taken out, punctuation made ASCII, paragraphs and sentences, and those that state no answer.
 
 In a text that was cut off, what it holds in doubt does not count. Extractors that fall back on a closing sentence or number leave out
 refusals, denials, courtesies and asides, so that "I gave up after step 6." is no answer and "It is 18, not 20. (Confidence: 95%)" is 18.
@@ -12,6 +12,7 @@ _REASONING_TAG = (
     r"(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>"
 )
 _REASONING = re.compile(rf"<{_REASONING_TAG}.*?</{_REASONING_TAG}", re.IGNORECASE | re.DOTALL)
+_REASONING_END = re.compile(rf"</{_REASONING_TAG}", re.IGNORECASE)
 _END_OF_TURN = re.compile(
     r"(?:(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|<｜end▁of▁sentence｜>|</s>|<eos>|<end_of_turn>)\s*){1,9}\Z"
 )
@@ -61,7 +62,9 @@ def strip_thinking(text: str) -> str:
     if not inside:
         kept.append(text[start:])
     text = "".join(kept)
-    outside = _REASONING.sub("", text) if "</" in text else text  # unclosed tags take quadratic time
+    # Behind the last closing tag nothing is looked for: thousands of tags that are never closed would take long.
+    closed = max((end.end() for end in _REASONING_END.finditer(text)), default=0)
+    outside = _REASONING.sub("", text[:closed]) + text[closed:]
     return _END_OF_TURN.sub("", outside if outside.strip() else text).strip("\n")
 
 

@@ -82,7 +82,9 @@ class HumanEval(ProgramBenchmark):
 
     def sample(self, row: Row, index: int, options: Mapping[str, Any]) -> Sample:
         """Returns the sample of a row."""
-        texts = {column: str(row[column]) for column in TEXTS if text_of(row, column, index)}
+        for column in TEXTS:
+            text_of(row, column, index)
+        texts = {column: str(row[column]) for column in TEXTS}
         fields = {**row, **texts, "cpu_s": float(options.get("cpu_s", self.cpu_s))}
         name = text_of(row, "task_id", index)
         self._check_asserts(name, texts["test"])

@@ -194,7 +194,7 @@ def parse_parquet(content: bytes) -> Rows:
     Numbers of less than double precision are the shortest that read the same: 0.1, not 0.10000000149011612.
 
     Raises:
-        Exception: Of pyarrow: it is none.
+        ArrowInvalid: Of pyarrow, or another of its errors: it is not a Parquet file, or is damaged.
     """
     import pyarrow as pa
     from pyarrow import parquet

@@ -90,15 +90,17 @@ def _with_quotes(argument: str, *, sweeps: bool) -> str:
     plain, key = argument.lstrip("+"), argument.partition("=")[0]
     is_path = PATH_SETTINGS.fullmatch(plain)
     match = is_path or TEXT_SETTINGS.fullmatch(plain)
-    value = match["value"] if match else "null"
+    if match is None:
+        return argument
+    value = match["value"]
     is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    is_list = value[0] in "[{" and (is_path or (key.endswith("custom.choices") and value[-1] == "]"))
     if is_quoted or value.lower() in custom_data.NULL or "${" in value or (sweeps and "," in value):
         return argument
-    if is_list:
-        parts = value[1:-1].split(",")
-        bare = is_path or re.search(r"['\"]", value)
-        return argument if bare else f"{key}=[{','.join(quoted(part.strip()) for part in parts)}]"
+    if key.endswith("custom.choices") and value[0] == "[" and value[-1] == "]":
+        parts = ",".join(quoted(part.strip()) for part in value[1:-1].split(","))
+        return argument if re.search(r"['\"]", value) else f"{key}=[{parts}]"
+    if is_path and value[0] in "[{":  # several, which Hydra reads
+        return argument
     if is_path:
         value = os.path.expanduser(value)  # noqa: PTH111 - Path would drop a final slash
     stands = PLAIN.fullmatch(value) and (is_path or key.endswith("system_prompt"))

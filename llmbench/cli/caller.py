@@ -58,9 +58,8 @@ def undisturbed() -> Iterator[None]:
     hydra_base = VersionBase.instance().getbase()
     hydra_config = HydraConfig.instance().cfg
     known = (logging.root, *logging.root.manager.loggerDict.values())
-    levels = {
-        logger: logger.level for logger in known if isinstance(logger, logging.Logger)
-    }  # which hydra.verbose lowers
+    # hydra.verbose lowers them
+    levels = {logger: logger.level for logger in known if isinstance(logger, logging.Logger)}
     with ExitStack() as streams:
         out = _stream(OUT) if _is_replaced(sys.stdout, OUT) else sys.stdout
         err = _stream(ERR) if _is_replaced(sys.stderr, ERR) else sys.stderr

@@ -55,9 +55,10 @@ def from_hydra(cfg: DictConfig) -> Config:
         raise ConfigError(
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
         )
+    data = as_yaml_data(config)
     try:
         # an interpolation may have led to something of another type
-        decoding.build(data := as_yaml_data(config), Config)
+        decoding.build(data, Config)
         decoding.check_numbers(data)
     except TypeError as error:
         name, must, wanted = str(error).partition(" must be ")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,15 @@ def find(own: object, folder: str | None) -> str | Mapping[str, str] | None:
         ModelError: There is something else under `chat_template`.
     """
     found, place = own, "The model's tokenizer"
-    for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json") if folder else ():
-        if not found:
-            place = str(Path(str(folder), name))
-            found = _in_file(Path(place))
-    if isinstance(found, list) and all(
-        isinstance(row, dict) and row.keys() >= {"name", "template"} for row in found
-    ):
-        found = {
-            str(row["name"]): str(row["template"]) for row in found
-        }  # how files write templates with names
+    if not found and folder is not None:
+        for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+            path = Path(folder, name)
+            found, place = _in_file(path), str(path)
+            if found:
+                break
+    if isinstance(found, list):  # how files write templates with names
+        with suppress(TypeError, KeyError):
+            found = {str(row["name"]): str(row["template"]) for row in found}
     if not found:
         return None
     if isinstance(found, str | Mapping):

@@ -77,6 +77,7 @@ def bars(labels: Sequence[str], values: Sequence[float | None], place: int, hove
 
 
 LABELS = {"autorange": "reversed", "type": "category"}
+"""The axis of `bars`: its first label is at the top."""
 
 
 def intervals(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, Any]:

@@ -248,10 +248,10 @@ def check_token_ids(requests: Sequence[Request], checkpoint: Checkpoint) -> None
 
 def data_notes(plan: RequestPlan) -> list[str]:
     """Returns a paragraph for each benchmark whose columns its settings map; of a sealed one without its texts."""
-    return ["\n".join(lines) for name in plan.samples if (lines := list(_lines(plan, name)))]
+    return ["\n".join(lines) for name in plan.samples if (lines := list(_data_lines(plan, name)))]
 
 
-def _lines(plan: RequestPlan, name: str) -> Iterator[str]:
+def _data_lines(plan: RequestPlan, name: str) -> Iterator[str]:
     part, settings = plan.samples[name], plan.config.benchmarks[name]
     if not part.source.notes:
         return

@@ -361,7 +361,7 @@ def test_long_texts_are_read_in_time() -> None:
         "<patch>", "1,000", "= ", "\n\n", "\\boxed{1} ", "x or ", "7", "x", "111,",
     )  # fmt: skip
     each_is_read_in_time(
-        [piece * (30_000 // len(piece)) for piece in pieces],
+        [*(piece * (30_000 // len(piece)) for piece in pieces), "<analysis>I think. " * 4_000 + "</b>"],
         "[f(text) for f in (math_answer, integer_answer, number_answer, choice, code_block, patch)]",
     )
 

@@ -131,6 +131,17 @@ def writer(path: Path, *numbers: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+def test_one_opens_while_another_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BUSY_S", 0.01)
+    with Answers(tmp_path / "a") as writing:
+        writing.put(key(1), KEPT)
+        writing.flush()
+        writing._db.execute("BEGIN IMMEDIATE")
+        with Answers(tmp_path / "a") as opened:
+            assert opened.get(key(1)) == KEPT
+            writing._db.execute("ROLLBACK")
+
+
 @pytest.mark.slow
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"

@@ -275,7 +275,6 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 
 APPEND = """
 import sys
-import tempfile
 from pathlib import Path
 from llmbench.config.choices import Startup
 from llmbench.engine.vllm.startup_history import Key, Took, observed, remember

@@ -59,12 +59,10 @@ def _ungrouped(text: str) -> str:
 
 def _python(text: str) -> tuple[str, dict[str, Fraction]]:
     """The Python expression, and what its names stand for; ValueError for a text that is none."""
-    written, numbers = "", dict[str, Fraction]()
-    position, arguments, outside = (
-        0,
-        0,
-        list[int](),
-    )  # arguments that a command still takes, within a group and around it
+    written, position = "", 0
+    numbers: dict[str, Fraction] = {}
+    arguments = 0  # that a command still takes, within the group that is read
+    outside: list[int] = []  # those of the commands around it
     while position < len(text.rstrip()):
         token = _TOKEN.match(text, position)
         if token is None or (arguments and not (token["symbol"] == "{" or (token["number"] or "").isdigit())):

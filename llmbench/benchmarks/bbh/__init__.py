@@ -116,7 +116,7 @@ class BBH(Benchmark):
 
 
 def _are_tasks(value: object) -> bool:
-    return value is None or (isinstance(value, list | tuple) and set() < set(value) <= set(KINDS))
+    return value is None or (isinstance(value, list | tuple) and bool(value) and set(value) <= set(KINDS))
 
 
 def _kind(sample: Sample) -> Kind:

@@ -31,6 +31,8 @@ FLUSH_S, FLUSH_ENTRIES = 1.0, 256
 EVICT_S, EVICT_ENTRIES, EVICT_TO = 0.5, 64, 0.9
 """Entries are dropped in small transactions, for so long at a time, until so much of the bound is taken."""
 WAL_BYTES = 16 << 20
+FULL = 1
+"""Of SQLite's `auto_vacuum`: what is dropped makes the file smaller."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS answers_used ON answers (used)",
@@ -143,7 +145,8 @@ class Answers:
                 f"The response cache {self.path} is another version's (form {known}, not {SCHEMA}); "
                 "`python -m llmbench.cache --clear` empties it."
             )
-        self._db.execute("PRAGMA auto_vacuum = FULL")  # what is dropped makes the file smaller
+        if self._number("PRAGMA auto_vacuum") != FULL:  # to set it waits for whoever writes
+            self._db.execute("PRAGMA auto_vacuum = FULL")
         # readers and a writer side by side; of two processes that make the file at once one is refused, and has the other's mode
         with suppress(sqlite3.OperationalError):
             self._db.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -178,12 +178,9 @@ class Exchanges:
             StoppedError: It is the server.
         """
         said = f"the server failed for engine.retry_s={self.health.retry_s:g} s: {trouble.says}"
-        failed = (
-            trouble.status or 0
-        ) >= FAILS  # the server was there, and says itself that it failed at this request
-        if self.health.answered > troubled or (
-            failed and await self.health.lists() and self.health.is_lost()
-        ):
+        # the server was there, and says itself that it failed at this request
+        fails = trouble.status is not None and trouble.status >= FAILS
+        if self.health.answered > troubled or (fails and await self.health.lists() and self.health.is_lost()):
             return Completion.aborted(request, said)
         raise StoppedError(f"{self.health.server.address.url}: {said}; what was finished is kept.")
 

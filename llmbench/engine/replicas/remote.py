@@ -54,9 +54,8 @@ class RemoteEngine:
             gpus=settings.gpus,
             cpus=0 if settings.gpus or settings.cluster.local else 1,
         )
-        self._steps: deque[tuple[Any, Callable[[Any], None]]] = (
-            deque()
-        )  # of its start, and what takes their values
+        # of its start, and what takes their values
+        self._steps: deque[tuple[Any, Callable[[Any], None]]] = deque()
         self._calls: deque[Any] = deque()
         self._new: list[tuple[Request, bool]] = []
         self._silence = Silence()

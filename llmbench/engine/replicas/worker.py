@@ -64,16 +64,11 @@ class Facts:
 
     def decisive(self, *, gpus: bool = False) -> dict[str, str | None]:
         """What decides an answer, by name; with the kinds of its GPUs, where they do too."""
-        kinds = (
-            {
-                "GPUs (of one kind for engine.deterministic)": ", ".join(
-                    sorted({gpu.name for gpu in self.gpus})
-                )
-            }
-            if gpus
-            else {}
-        )
-        return {CHECKPOINT: self.content, ADAPTER: self.adapter, **kinds, **self.versions}
+        found = {CHECKPOINT: self.content, ADAPTER: self.adapter, **self.versions}
+        if gpus:
+            kinds = sorted({gpu.name for gpu in self.gpus})
+            found["GPUs (of one kind for engine.deterministic)"] = ", ".join(kinds)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

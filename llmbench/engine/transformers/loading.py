@@ -116,10 +116,9 @@ class Loader:
         model.eval()
         weights_bytes = int(model.get_memory_footprint())
         loaded = time.monotonic()
+        # the first batch is not to pay for kernels that are made or chosen on first use
         ids = self.torch.zeros((1, 8), dtype=self.torch.long, device=model.device)
-        with (
-            self.torch.inference_mode()
-        ):  # the first batch is not to pay for kernels that are made or chosen on first use
+        with self.torch.inference_mode():
             model(input_ids=ids)
         forward = inspect.signature(model.forward).parameters
         parts = {

@@ -48,6 +48,7 @@ def completion(
     made = output.outputs[0]
     ids = tuple(made.token_ids)
     stop = made.stop_reason if isinstance(made.stop_reason, str) else None
+    reason = REASONS.get(made.finish_reason, FinishReason.ABORT)
     return Completion(
         request_id=request.id,
         text=made.text if visible is None else visible(made.text),
@@ -55,12 +56,10 @@ def completion(
         output_tokens=len(ids),
         prompt_tokens=len(request.prompt_ids),
         cached_tokens=output.num_cached_tokens or 0,
-        finish_reason=FinishReason.STOP_STRING
-        if stop
-        else REASONS.get(made.finish_reason, FinishReason.ABORT),
+        finish_reason=FinishReason.STOP_STRING if stop else reason,
         stop_string=stop,
         timing=timing(stamps, len(ids), free_since),
-        error=None if made.finish_reason in ("stop", "length") else f"vLLM ended it: {made.finish_reason}",
+        error=None if made.finish_reason in REASONS else f"vLLM ended it: {made.finish_reason}",
     )
 
 

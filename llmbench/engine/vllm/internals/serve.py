@@ -1,4 +1,4 @@
-"""`vllm serve`, run in this process; as a program in one that ends with the process that started it, and its own processes with it."""
+"""`vllm serve`, run in this process. As a program it ends with the process that started it, and so do its own processes."""
 
 import importlib
 import sys
