@@ -86,7 +86,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         if setting.baseline != setting.run
         and not WITHOUT_EFFECT.fullmatch(setting.name)
         and not all(value in ALIKE.get(setting.name, ()) for value in (setting.baseline, setting.run))
-        and (drafts or setting.name != "engine.speculative_max_running")
+        and (drafts or not setting.name.startswith("engine.speculative_"))
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)

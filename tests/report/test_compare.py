@@ -139,6 +139,8 @@ def test_up_to_how_many_requests_tokens_are_drafted_matters_where_they_are() -> 
     assert differing(settings(16), settings(64)) == ()
     differ = differing(settings(16, method="ngram"), settings(64, method="ngram"))
     assert [s.name for s in differ] == ["engine.speculative_max_running"]
+    before = {"engine": {"speculative": {}, "speculative_below": 16}}  # its name in runs of before 0.2.0
+    assert differing(before, settings(64)) == ()
 
 
 def test_unanswered_texts_count_as_wrong_and_are_shown_apart(runs: dict[str, Path], tmp_path: Path) -> None:
