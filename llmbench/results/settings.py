@@ -32,8 +32,6 @@ LATER = (
 WITHOUT_EFFECT = re.compile(r"resume|benchmarks\.[^.]+\.checked")
 """Settings that change no answer."""
 
-OF_DRAFTS = ("engine.speculative_max_running", "engine.speculative_below")
-"""For how many requests at most tokens are drafted, by its name and by the one in runs of before 0.2.0; without effect where none are."""
 ALIKE: Mapping[str, tuple[Any, ...]] = {"engine.replicas": (None, 1), "fewshot": (None, 0)}
 """Values of a setting that mean the same. How many worked examples a benchmark has is in `benchmarks.NAME.fewshot`."""
 
@@ -88,7 +86,7 @@ def differing(baseline: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[Sett
         if setting.baseline != setting.run
         and not WITHOUT_EFFECT.fullmatch(setting.name)
         and not all(value in ALIKE.get(setting.name, ()) for value in (setting.baseline, setting.run))
-        and (drafts or setting.name not in OF_DRAFTS)
+        and (drafts or not setting.name.startswith("engine.speculative_"))
         and _shared(setting.name, both)
         and not (setting.name.startswith(LATER) and not (setting.name in first and setting.name in second))
         and not (setting.name not in first and setting.run in NEUTRAL)

@@ -63,6 +63,8 @@ def check_settings(folder: Path, config: Config, lowered: Sequence[str] = ()) ->
             not MAY_CHANGE.fullmatch(setting.name)
             or (config.engine.deterministic and setting.name in FIXED_IF_DETERMINISTIC)
         )
+        # what `judging.complete` adds to it, which a finished run is not asked for
+        and (setting.name, setting.run) != ("judge.model", None)
     ]
     if changed:
         raise ConfigError(_refusal(folder, changed))

@@ -11,6 +11,7 @@ from llmbench.records import Request
 from llmbench.report.write import write_many, write_one
 from tests.helpers.browser import Page, chromium, show
 from tests.helpers.judged import JUDGED, cities
+from tests.helpers.own_data import jsonl
 from tests.helpers.runs import FORTY, edited, make, place, right_where, three
 
 pytestmark = pytest.mark.browser
@@ -221,6 +222,15 @@ def test_a_phone_shows_all_without_scrolling_sideways(page: Page, tmp_path: Path
         assert page.run("return document.documentElement.scrollWidth") <= 390
         assert page.run("return document.documentElement.dataset.theme") == theme
         assert page.complaints() == []
+
+
+def test_a_phone_shows_a_benchmark_whose_name_has_no_blanks(page: Page, tmp_path: Path) -> None:
+    jsonl(tmp_path / "mine.jsonl", {"question": "One?", "answer": "1"})
+    own = (f"custom.data={tmp_path / 'mine.jsonl'}", f"custom.name={'L' * 200}", "custom.grade=exact")
+    look(page, 390)
+    show(page, make(tmp_path / "run", lambda _: "Answer: 1", *own, "engine=fake") / "report.html")
+    page.ready()
+    assert page.run("return document.documentElement.scrollWidth") <= 390
 
 
 def test_a_phone_shows_a_page_of_runs_with_long_names(page: Page, tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ def test_the_model_judges_its_own_answers_and_says_so(
     assert not Path("run/unjudged.jsonl").exists()
 
 
+def test_a_finished_run_that_judged_itself_has_nothing_left(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(list(JUDGED)) == 0
+    assert main(["resume=run"]) == 0
+    assert "nothing is left to ask" in capfd.readouterr().out
+
+
 def test_a_judge_that_nobody_asks_is_said() -> None:
     found = run(right, "custom.grade=contains", "judge.base_url=http://localhost:9/v1")
     assert found.summary.preflight == [
