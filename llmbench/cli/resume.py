@@ -41,12 +41,12 @@ def expand(arguments: Sequence[str]) -> list[str]:
         ConfigError: There is nothing to resume there.
         RunError: What is there cannot be read.
     """
-    named = [a for a in arguments if a.startswith(SETTING)]
+    named = [a.lstrip("+") for a in arguments if a.lstrip("+").startswith(SETTING)]
     if not named or named[-1] == f"{SETTING}null":
         return list(arguments)
     if named[-1] == SETTING:
         raise ConfigError("resume= names nothing; give it the folder of a run or a sweep, or last.")
-    typed = [a for a in arguments if not a.startswith(SETTING)]
+    typed = [a for a in arguments if not a.lstrip("+").startswith(SETTING)]
     name = unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     refuse_interpolation(str(folder), f"resume={folder}")
