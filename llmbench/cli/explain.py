@@ -60,6 +60,8 @@ def _explain_file(text: str, conf: Path) -> str | None:
     found = re.search(
         r"In '(?P<group>[^']+)/(?P<name>[^'/]+)': .*\n?Key '.*' not in '\w+'\s+full_key: (?P<key>\S+)", text
     )
+    if found is None and text.startswith("In 'benchmark_base': "):
+        return "A benchmark's YAML does not say where its settings belong; let its first line be `# @package benchmarks.NAME`."
     if found is None:
         return None
     group, name, key = found.group("group", "name", "key")

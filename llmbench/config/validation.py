@@ -123,10 +123,12 @@ def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
     names = missing[1].split(".") if missing else []
     if names and names[0] not in here:  # it is relative to where it stands
         names = [*where.split(".")[:-1], *names]
-    for name in names:
+    for place, name in enumerate(names):
         if not isinstance(here, dict) or name not in here:
-            typed = next((f" (profile.{axis}={name})" for axis in profile if profile[axis] == name), "")
-            return f"{where}{typed} finds no {name!r}{suggest(name, here)}"
+            axes = [f"profile.{axis}={name}: " for axis in profile if profile[axis] == name]
+            typed = axes[0] if len(axes) == 1 else ""
+            within = ".".join(names[:place]) or "the settings"
+            return f"{typed}{where} finds no {name!r} in {within}{suggest(name, here)}"
         here = here[name]
     return f"{where}: {first_line(error)}."
 
