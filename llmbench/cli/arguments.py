@@ -52,7 +52,12 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
 
 
 def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
-    """A command's own settings, by these names, with their values; and the settings of a run beside them."""
+    """A command's own settings, by these names, with their values; and the settings of a run beside them.
+
+    Raises:
+        ConfigError: One is typed twice.
+    """
+    refuse_doubled(typed)
     own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in names}
     return own, [word for word in typed if word.partition("=")[0] not in names]
 
