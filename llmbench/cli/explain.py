@@ -205,7 +205,8 @@ def _explain_override(error: BaseException) -> str | None:
     if override is None:
         return None
     if "=" not in str(override):
-        return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
+        listed = ", and a list in quotes and without blanks" if str(override).endswith(("]", "}")) else ""
+        return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b{listed}."
     override = str(override).lstrip("+")  # which llmbench may have added
     key, _, value = override.partition("=")
     typed = shell.for_a_shell(f"{key}={shell.quoted(value)}")

@@ -66,6 +66,10 @@ MISTAKES = [
     (["+engine=fake"], "engine is chosen already; type engine=fake, without a +."),
     (["+benchmark=[aime,math]"], "benchmark is chosen already; type benchmark=[aime,math], without a +."),
     (["benchmark=[aime,", "math]"], "if it is a list 'NAME=[one,two]' in quotes and without blanks."),
+    (
+        ["custom.choices=[a,", "b]"],
+        "'b]' is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b, and a list in quotes",
+    ),
     (["benchmarks.aime.limit=3"], "did you mean benchmarks.aime.num_samples?"),
 ]
 
