@@ -67,10 +67,12 @@ def _quantize(typed: Sequence[str]) -> None:
         ModelError: The checkpoint cannot be used.
         EngineError: The copy cannot be made.
     """
+    from llmbench.cli.arguments import refuse_doubled
     from llmbench.cli.compose import compose  # all that a run needs, which the cache's figures do not
     from llmbench.engine.factory import complete, find_checkpoint
     from llmbench.engine.vllm.quantizing import make_copy, no_copy
 
+    refuse_doubled(typed)
     if any(word.startswith("engine=") and word != "engine=vllm" for word in typed):
         raise ConfigError("Only engine=vllm starts from a copy of quantised weights; leave engine= out.")
     config, notices = complete(compose(typed))

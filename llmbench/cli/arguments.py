@@ -26,6 +26,8 @@ NEVER_EMPTY = re.compile(
 """Settings that mean something else, or nothing, when they are empty."""
 PLAIN = re.compile(r"[\w/.:+%@-]+", re.ASCII)
 """What Hydra reads without quotes; its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/."""
+NO_NAME = re.compile(r"(benchmark|suite|model|engine|profile)=([-+.\d_e]+|true|false|null)", re.IGNORECASE)
+"""The choice of a number, a truth value or nothing where files have names."""
 SHORT = {
     **{field.name: f"custom.{field.name}" for field in fields(CustomSettings)},
     **{field.name: f"engine.{field.name}" for field in fields(EngineConfig)},
@@ -50,7 +52,12 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
 
 
 def taken_out(typed: Sequence[str], names: Container[str]) -> tuple[dict[str, str], list[str]]:
-    """A command's own settings, by these names, with their values; and the settings of a run beside them."""
+    """A command's own settings, by these names, with their values; and the settings of a run beside them.
+
+    Raises:
+        ConfigError: One is typed twice.
+    """
+    refuse_doubled(typed)
     own = {key: value for key, _, value in (word.partition("=") for word in typed) if key in names}
     return own, [word for word in typed if word.partition("=")[0] not in names]
 
@@ -90,6 +97,8 @@ def _with_quotes(argument: str, *, sweeps: bool) -> str:
     plain, key = argument.lstrip("+"), argument.partition("=")[0]
     is_path = PATH_SETTINGS.fullmatch(plain)
     match = is_path or TEXT_SETTINGS.fullmatch(plain)
+    if NO_NAME.fullmatch(plain):
+        return f"{key}='{plain.partition('=')[2]}'"  # a name for Hydra too, which it will not find
     if match is None:
         return argument
     value = match["value"]
@@ -124,10 +133,11 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(
             f"benchmarks holds the settings of the chosen benchmarks; type benchmark={value} to choose one."
         )
-    if key == "suite" and value[:1] == "[":  # Hydra would let the last win and say nothing
-        raise ConfigError(
-            f"{argument} is refused: a run has one suite; type 'benchmark=[NAME,NAME]' for several benchmarks, or one of conf/suite."
-        )
+    if argument[0] == "+" and key in (*explain.ONE_OF, "benchmark"):  # Hydra would keep the default too
+        raise ConfigError(f"{key} is chosen already; type {key}={value}, without a +.")
+    if key in explain.ONE_OF and value[:1] == "[":  # Hydra would let the last win and say nothing
+        several = "; type 'benchmark=[NAME,NAME]' for several benchmarks" if key == "suite" else ""
+        raise ConfigError(f"{argument} is refused: a run has one {key}, {key}=NAME{several}.")
     if key == "model" and re.search(r"^[~./]|/", value):
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."

@@ -27,10 +27,12 @@ def explain_composition(error: BaseException, conf: Path) -> str:
         names = options(conf, group) + (["basic", "llmbench", *PACKAGES] if group == LAUNCHERS else [])
         return f"There is no {group or 'configuration'} called {name!r}{suggest(name, names)}"
     text = str(error)
-    if several := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", text):
-        key, value = several.groups()
-        return f"{key}={value} holds several values: a list is written '{key}=[{value}]', and -m makes a run of each."
-    told = _explain_file(text, conf) or _explain_key(text, conf, error) or _explain_override(error)
+    told = (
+        _explain_choice(text)
+        or _explain_file(text, conf)
+        or _explain_key(text, conf, error)
+        or _explain_override(error)
+    )
     if told is None and not isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return f"The settings cannot be put together ({one_line(error)}); check what was typed."
     key = re.search(r"full_key: (\S+)", text)
@@ -38,11 +40,28 @@ def explain_composition(error: BaseException, conf: Path) -> str:
     return told or f"{where}{first_sentences(text) or type(error).__name__}."
 
 
+ONE_OF = ("suite", "model", "engine", "profile")
+"""Groups of which a run has one."""
+
+
+def _explain_choice(text: str) -> str | None:
+    """Several values, or a second choice of a group, of which a run has one."""
+    if several := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", text):
+        key, value = several.groups()
+        as_list = "" if key in ONE_OF else f"a list is written '{key}=[{value}]', and "
+        return f"{key}={value} holds several values: {as_list}-m makes a run of each."
+    if twice := re.match(r"Multiple values for .* use '(override (\S+): \S+)'", text):
+        return f"{twice[2]} is chosen already; in the defaults of a YAML file write `{twice[1]}`."
+    return None
+
+
 def _explain_file(text: str, conf: Path) -> str | None:
     """A key of a YAML file, which may be a user's, that is not in the schema."""
     found = re.search(
         r"In '(?P<group>[^']+)/(?P<name>[^'/]+)': .*\n?Key '.*' not in '\w+'\s+full_key: (?P<key>\S+)", text
     )
+    if found is None and text.startswith("In 'benchmark_base': "):
+        return "A benchmark's YAML does not say where its settings belong; let its first line be `# @package benchmarks.NAME`."
     if found is None:
         return None
     group, name, key = found.group("group", "name", "key")
@@ -73,7 +92,12 @@ def _explain_key(text: str, conf: Path, error: BaseException) -> str | None:
     cause = str(error.__cause__ or "")
     value = re.search(r"Error merging override (.+)", text)
     if value:
-        return f"{value.group(1).lstrip('+')} is refused: {_expected_kind(cause) or first_sentences(cause or text)}."
+        typed = value.group(1).lstrip("+")
+        if "is not a subclass" in cause:
+            holds = f"{typed.partition('=')[0]}."
+            first = known_keys(holds, conf)[:1] or ["SETTING"]
+            return f"{typed} is refused: type one of the settings below it, such as {holds}{first[0]}=VALUE."
+        return f"{typed} is refused: {_expected_kind(cause) or first_sentences(cause or text)}."
     key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     return _unknown_key(key.group(1).split("@")[0], conf) if key else None
 
@@ -92,13 +116,9 @@ def _expected_kind(cause: str) -> str | None:
     )
     if match:
         return f"it takes {CONTAINERS[match[1]]}"
-    if "to string" in cause:
-        return "it takes a text"
-    return (
-        "it holds settings; type the one you mean, as NAME.SETTING=VALUE"
-        if "is not a subclass" in cause
-        else None
-    )
+    if "is not Optional" in cause:
+        return "it cannot be null"
+    return "it takes a text" if "to string" in cause else None
 
 
 def _unknown_key(key: str, conf: Path) -> str:
@@ -185,7 +205,8 @@ def _explain_override(error: BaseException) -> str | None:
     if override is None:
         return None
     if "=" not in str(override):
-        return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b."
+        listed = ", and a list in quotes and without blanks" if str(override).endswith(("]", "}")) else ""
+        return f"{str(override)!r} is not a setting: write NAME=VALUE, such as benchmark=aime model=qwen14b{listed}."
     override = str(override).lstrip("+")  # which llmbench may have added
     key, _, value = override.partition("=")
     typed = shell.for_a_shell(f"{key}={shell.quoted(value)}")

@@ -14,7 +14,8 @@ from llmbench.config.custom import HUB
 from llmbench.config.schema import RETIRED
 from llmbench.errors import ConfigError
 from llmbench.results.attempts import moment
-from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, Manifest, read_record
+from llmbench.results.manifest import BEGUN, JOURNAL, MANIFEST, SUMMARY, Manifest, read_record
+from llmbench.results.summary import Summary
 from llmbench.system.files import expanded
 from llmbench.system.redaction import HIDDEN
 from llmbench.system.shell import quoted, unquoted
@@ -41,12 +42,12 @@ def expand(arguments: Sequence[str]) -> list[str]:
         ConfigError: There is nothing to resume there.
         RunError: What is there cannot be read.
     """
-    named = [a for a in arguments if a.startswith(SETTING)]
+    named = [a.lstrip("+") for a in arguments if a.lstrip("+").startswith(SETTING)]
     if not named or named[-1] == f"{SETTING}null":
         return list(arguments)
     if named[-1] == SETTING:
         raise ConfigError("resume= names nothing; give it the folder of a run or a sweep, or last.")
-    typed = [a for a in arguments if not a.startswith(SETTING)]
+    typed = [a for a in arguments if not a.lstrip("+").startswith(SETTING)]
     name = unquoted(named[-1].removeprefix(SETTING))
     folder = last(typed) if name == LAST else expanded(name, ConfigError, "resume")
     refuse_interpolation(str(folder), f"resume={folder}")
@@ -157,7 +158,7 @@ def _key(argument: str) -> str:
 
 
 def last(typed: Sequence[str]) -> Path:
-    """The run or sweep that was begun last, below `runs_dir`.
+    """The run or sweep that was begun last, below `runs_dir`; one that failed before any answer only where there are no others.
 
     Raises:
         ConfigError: There is none.
@@ -167,7 +168,19 @@ def last(typed: Sequence[str]) -> Path:
     begun = [path for pattern in (f"*/{MANIFEST}", f"{MULTI}/*/{BEGUN}") for path in folder.glob(pattern)]
     if not begun:
         raise ConfigError(f"resume=last: there is no run in {folder}; runs_dir=FOLDER names another place.")
-    return max(begun, key=lambda path: moment(written(path, Manifest).started)).parent
+    answered = [path for path in begun if not _failed_at_once(path.parent)]
+    return max(answered or begun, key=lambda path: moment(written(path, Manifest).started)).parent
+
+
+def _failed_at_once(folder: Path) -> bool:
+    """Whether a run failed before its first answer, as for a model that does not fit."""
+    journal = folder / JOURNAL
+    answered = journal.is_file() and journal.stat().st_size
+    return (
+        not answered
+        and (folder / MANIFEST).is_file()
+        and written(folder / SUMMARY, Summary).status == "failed"
+    )
 
 
 def refuse_interpolation(text: str, name: str) -> None:

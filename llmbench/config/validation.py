@@ -1,8 +1,9 @@
 """Checks the settings once, when they come from Hydra."""
 
 import math
+import re
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -50,7 +51,7 @@ def from_hydra(cfg: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         if (own := own_cause(error)) is not None:
             raise ConfigError(str(own)) from error
-        raise ConfigError(f"{error.full_key or 'The configuration'}: {first_line(error)}.") from error
+        raise ConfigError(_unresolved(error, cfg)) from error
     if not isinstance(config, Config):
         raise ConfigError(
             "The configuration does not follow llmbench's schema; check `defaults` in config.yaml."
@@ -112,6 +113,25 @@ def _name_custom(config: Config) -> None:
             f"custom.data={config.custom.data} would be called {name}, as another benchmark of this run; name it with custom.name=NAME."
         )
     config.benchmarks = {name if key == BENCHMARK else key: each for key, each in config.benchmarks.items()}
+
+
+def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
+    """Why settings are no settings of ours; of a name that leads nowhere, as that of a profile's column, with the nearest there is."""
+    where = str(error.full_key or "The configuration")
+    missing = re.search(r"Interpolation key '(.+)' not found", str(error))
+    here: Any = OmegaConf.to_container(cfg, resolve=False)
+    profile = here.get("profile") or {}
+    names = missing[1].split(".") if missing else []
+    if names and names[0] not in here:  # it is relative to where it stands
+        names = [*where.split(".")[:-1], *names]
+    for place, name in enumerate(names):
+        if not isinstance(here, dict) or name not in here:
+            axes = [f"profile.{axis}={name}: " for axis in profile if profile[axis] == name]
+            typed = axes[0] if len(axes) == 1 else ""
+            within = ".".join(names[:place]) or "the settings"
+            return f"{typed}{where} finds no {name!r} in {within}{suggest(name, here)}"
+        here = here[name]
+    return f"{where}: {first_line(error)}."
 
 
 def validate(config: Config) -> None:

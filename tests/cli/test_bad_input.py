@@ -325,6 +325,17 @@ def test_a_file_that_does_not_say_where_its_settings_belong_is_told_the_line(
     assert "`# @package benchmarks.fuzz`" in said
 
 
+@pytest.mark.parametrize("first", ["", "# @package _global_\n"])
+def test_a_benchmark_that_begins_with_the_base_alone_is_told_the_line(
+    first: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "benchmark").mkdir()
+    path = tmp_path / "benchmark" / "fuzz.yaml"
+    path.write_text(f"{first}defaults: [/benchmark_base@_here_, _self_]\ntitle: Fuzz\n")
+    said = refused(main, ["--config-dir", str(tmp_path), "--cfg", "job", "benchmark=fuzz"], capfd)
+    assert "let its first line be `# @package benchmarks.NAME`" in said
+
+
 @pytest.mark.parametrize("kind", SPECIAL)
 def test_settings_that_are_no_file(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "benchmark").mkdir()

@@ -93,7 +93,7 @@ def test_a_run_prints_its_table_and_leaves_its_folder(tmp_path: Path) -> None:
         (["limit=0"], "limit=0"),
         (["benchmark=[aime,math"], "cannot be read"),
         (["engine=fake", "hydra.run.dir=/proc/no/such"], "hydra.run.dir"),
-        (["benchmark=null"], "must be a string or a list"),
+        (["benchmark=null"], "There is no benchmark called 'null'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )

@@ -103,7 +103,7 @@ def test_several_benchmarks_and_suites_are_chosen_by_name() -> None:
         ({"limit": 0}, "limit=0 is refused"),
         ({"temperature": 1}, r"sampling\.temperature"),
         ({"config_dir": "nowhere"}, "nowhere"),
-        ({"model": 3}, "Config group override must be a string"),
+        ({"model": 3}, "There is no model called '3'"),
         ({"folder": "${oc.env:HOME}"}, r"folder=\$\{oc.env:HOME\} holds \$\{, which Hydra would replace"),
         ({"runs_dir": Path("a${b}")}, r"runs_dir=a\$\{b\} holds"),
         (

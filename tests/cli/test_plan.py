@@ -253,6 +253,8 @@ def test_a_lower_limit_cuts_earlier_lengths(said: Said, tmp_path: Path) -> None:
         (("gpus=1", "gpu=H100", "engine=fake"), "engine=fake is refused: only runs of vLLM"),
         (("gpus=1", "gpu=H100", "batch_sise=2"), "batch_sise"),
         (("gpus=1", "gpu=H100", "batch_size=4,8"), "batch_size=4,8 holds several values"),
+        (("gpu=A100", "gpu=H100"), "gpu is given twice, as gpu=A100 and as gpu=H100; give it once."),
+        (("gpu=H100", "limit=1", "limit=2"), "limit is given twice"),
         (("gpus=1", "gpu=H100", "model.path=/nowhere"), "There is no checkpoint folder /nowhere"),
     ],
 )

@@ -304,6 +304,15 @@ def test_a_run_without_manifest_is_called_a_run(tmp_path: Path, capfd: pytest.Ca
     assert "sweep" not in told
 
 
+def test_the_last_run_is_not_one_that_failed_before_any_answer(tmp_path: Path) -> None:
+    partly(tmp_path / "runs" / "first")
+    assert main([*TWELVE, "engine.args={break_after: 0}", "hydra.run.dir=runs/x"]) == 1
+    assert (tmp_path / "runs" / "x" / MANIFEST).is_file()
+    assert last([]).name == "first"
+    shutil.rmtree(tmp_path / "runs" / "first")
+    assert last([]).name == "x"
+
+
 def test_the_last_run_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["resume=last"]) == 1
     assert "no run in runs" in capfd.readouterr().err

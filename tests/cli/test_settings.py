@@ -162,7 +162,10 @@ REFUSED = [
     ("model.dtype=bf16", "bfloat16"),
     ("early_stopping=yes", "answer, cut, off"),
     ("engine.device=gpu", "cuda"),
-    ("profile.samples=publishd", "benchmarks.arithmetic.num_samples: Interpolation key"),
+    (
+        "profile.samples=publishd",
+        "finds no 'publishd' in benchmarks.arithmetic.profiles; did you mean published?",
+    ),
     ("min_batch_size=9", "max_batch_size"),
     ("benchmarks.arithmetic.stop=['']", "empty"),
     ("benchmarks.arithmetic.repeats=0", "repeats=0"),
@@ -170,7 +173,10 @@ REFUSED = [
     ("sampling.temperature=inf", "sampling.temperature=inf"),
     ("sampling.presence_penalty=2.5", "from -2 to 2"),
     ("benchmarks.arithmetic.sampling.frequency_penalty=-3", "from -2 to 2"),
-    ("profile.sampling=owns", "'model.sampling.owns.temperature' not found"),
+    (
+        "profile.sampling=owns",
+        "profile.sampling=owns: sampling.temperature finds no 'owns' in model.sampling; did you mean own?",
+    ),
     (
         "benchmarks.arithmetic.likelihood_heading='About {subjct}.'",
         "nothing fills in {subjct}; did you mean {subject}, the question's subject?",

@@ -285,6 +285,7 @@ def test_the_command_shows_and_removes_copies(
     ("arguments", "said"),
     [
         (["quantize", "engine=fake"], "leave engine= out"),
+        (["quantize", "model=qwen7b", "model=qwen14b"], "model is given twice"),
         (["quantize", "model=smollm2", "model.quantization=null"], "No copy is made of"),
         (["quantise"], "invalid choice"),
         (["quantize", "model=nobody"], "nobody"),
