@@ -11,8 +11,8 @@ from llmbench.system import thinking
 _REASONING_TAG = (
     r"(?:reasoning|analysis|scratchpad|reflection|rationale|explanation|thoughts|thought_process)>"
 )
-_REASONING = re.compile(rf"<{_REASONING_TAG}.*?</{_REASONING_TAG}", re.IGNORECASE | re.DOTALL)
-_REASONING_END = re.compile(rf"</{_REASONING_TAG}", re.IGNORECASE)
+_REASONING = re.compile(rf"<{_REASONING_TAG}.*?(?P<closed></{_REASONING_TAG}|\Z)", re.IGNORECASE | re.DOTALL)
+"""To the text's end where it is not closed: a model that repeats the tag would take quadratic time."""
 _END_OF_TURN = re.compile(
     r"(?:(?:<\|(?:im_end|eot_id|endoftext|end|return|end_of_text)\|>|<｜end▁of▁sentence｜>|</s>|<eos>|<end_of_turn>)\s*){1,9}\Z"
 )
@@ -62,9 +62,7 @@ def strip_thinking(text: str) -> str:
     if not inside:
         kept.append(text[start:])
     text = "".join(kept)
-    # Behind the last closing tag nothing is looked for: thousands of tags that are never closed would take long.
-    closed = max((end.end() for end in _REASONING_END.finditer(text)), default=0)
-    outside = _REASONING.sub("", text[:closed]) + text[closed:]
+    outside = _REASONING.sub(lambda match: "" if match["closed"] else match[0], text)
     return _END_OF_TURN.sub("", outside if outside.strip() else text).strip("\n")
 
 

@@ -143,6 +143,11 @@ def test_strip_thinking(text: str, kept: str) -> None:
     assert strip_thinking(text) == kept
 
 
+def test_a_tag_of_reasoning_that_a_model_repeats_and_never_closes_is_left_as_it_is() -> None:
+    text = "<analysis>\n" * 50_000 + "</b> The answer is 5."
+    assert strip_thinking(text) == text
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

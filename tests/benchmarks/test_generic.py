@@ -181,6 +181,13 @@ def test_a_template_joins_columns_and_knows_escapes_and_doubled_braces() -> None
     assert sample.fields["question"] == "Water.\n\nPhysics: {x}\t2.\nIs it?"
 
 
+@pytest.mark.parametrize("column", ["Question:", "Is it so!", "a!r", "a.b[0]", "a: b"])
+def test_a_template_takes_a_column_of_any_name(column: str) -> None:
+    rows = rows_of({column: "Why?", "a": "1"})
+    (sample,) = loaded(NumberAnswer(), rows, question=f"{{{column}}} Say it.", answer="a")
+    assert sample.fields["question"] == "Why? Say it."
+
+
 @pytest.mark.parametrize(
     "formula",
     [

@@ -1,7 +1,6 @@
 """What the options of a generic benchmark say of columns: a column's name, a template of several, or where in a cell a text stands."""
 
 import re
-import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
@@ -64,15 +63,14 @@ class Template:
 def _pieces(option: str, text: str) -> list[tuple[str, bool]]:
     escaped = ESCAPE.sub(lambda match: match[1] or ESCAPES[match[2]], text)
     pieces = list[tuple[str, bool]]()
-    try:
-        for plain, column, more, _ in string.Formatter().parse(escaped):
-            pieces += [(plain, False)] if plain else []
-            if column is not None:
-                pieces.append((f"{column}:{more}" if more else column, True))
-    except ValueError as error:
-        raise ConfigError(
-            f"{option}={text} has a single brace; write a column as {{name}}, and a brace of the text's own doubled, as {{{{."
-        ) from error
+    for piece in filter(None, re.split(r"(\{\{|\}\}|\{[^{}]*\}|[{}])", escaped)):
+        if piece in {"{", "}"}:
+            raise ConfigError(
+                f"{option}={text} has a single brace; write a column as {{name}}, and a brace of the text's own doubled, as {{{{."
+            )
+        is_own = piece in {"{{", "}}"}
+        is_column = piece[0] == "{" and not is_own
+        pieces.append((piece[1:-1] if is_column else piece[0] if is_own else piece, is_column))
     return pieces
 
 
