@@ -278,6 +278,21 @@ def test_a_copy_is_written_by_one_engine_and_compared_with_another(
     assert (copy.digest, taken(checkpoint)) == ("d1", "d1")
 
 
+def test_a_copy_that_is_removed_while_an_engine_starts_is_done_without(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(checkpoint)
+    monkeypatch.setattr(vllm_engine, "Package", StandIn)
+    monkeypatch.setattr(StandIn, "started", [])
+    monkeypatch.setattr(StandIn, "shut_down", [])
+    engine = VllmEngine(compose([*FOUR_BIT, "engine.startup=eager"]), checkpoint)
+    engine.prepare()
+    weights_copy.clear()
+    engine.load(quantizing.WORK, lambda _: None)
+    assert StandIn.started == [(checkpoint.name, None, None)]
+    engine.close()
+
+
 def test_the_command_shows_and_removes_copies(
     checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
