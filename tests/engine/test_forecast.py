@@ -201,6 +201,11 @@ def test_a_model_of_unknown_size_is_refused() -> None:
         planned(demand(100), (1, 1), config=config)
 
 
+def test_a_model_of_a_few_parameters_for_tests_is_planned_too() -> None:
+    (found,) = planned(demand(100), (1, 1), config=compose([*BF16, "model.parameters_b=1e-7"]))
+    assert (found.fits, found.running) == (True, 1)
+
+
 # Measured runs
 
 

