@@ -159,6 +159,14 @@ def test_what_is_written_past_python_is_overwritten_in_place(tmp_path: Path) -> 
     assert path.read_text() == f"a {stars}{stars} b\nhttp://{'*' * 16}@h c\n"
 
 
+def test_what_is_logged_holds_no_secret_before_the_log_is_closed_either(tmp_path: Path) -> None:
+    secret = IN_ENVIRONMENT["HF_TOKEN"]
+    path = tmp_path / "llmbench.log"
+    with captured(path, "INFO"):
+        logging.getLogger("llmbench").info("a %s b", secret)
+        assert path.read_text().endswith("a *** b\n")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
