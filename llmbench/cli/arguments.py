@@ -46,6 +46,7 @@ def read(arguments: Sequence[str], conf: Path) -> list[str]:
     """
     top = set(explain.known_keys("", conf))
     for argument in arguments:
+        _refuse_flag(argument, arguments, top)
         _refuse_mistake(argument, arguments, top)
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [_with_quotes(argument, sweeps=sweeps) for argument in custom_data.read(arguments)]
@@ -116,13 +117,22 @@ def _with_quotes(argument: str, *, sweeps: bool) -> str:
     return f"{key}={value if stands else quoted(value)}"
 
 
+def _refuse_flag(argument: str, arguments: Sequence[str], top: Container[str]) -> None:
+    """`--limit 20` is written `limit=20`; `top` are the settings and groups without a dot."""
+    flag, has_value, value = argument.partition("=")
+    name = flag.removeprefix("--")
+    if name == flag or not (name in top or name in SHORT):
+        return
+    behind = "" if has_value else [*arguments[arguments.index(argument) + 1 :], ""][0]
+    value = value or ("" if behind.startswith("-") or "=" in behind else behind)
+    full = name if name in top else _full(name, arguments)
+    raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {full}={value or 'VALUE'}.")
+
+
 def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]) -> None:
     """A setting that has a better answer than Hydra's."""
     key, has_value, value = argument.partition("=")
     key, value = key.lstrip("+~"), value.strip("'\"")
-    if key[:2] == "--" and (key[2:] in top or key[2:] in SHORT):
-        name = key[2:] if key[2:] in top else _full(key[2:], arguments)
-        raise ConfigError(f"Settings are written NAME=VALUE, without dashes: type {name}={value or 'VALUE'}.")
     if not has_value:
         return
     if not value and NEVER_EMPTY.fullmatch(key):
@@ -142,8 +152,13 @@ def _refuse_mistake(argument: str, arguments: Sequence[str], top: Container[str]
         raise ConfigError(
             f"model= chooses one of conf/model; for a checkpoint of your own type {checkpoint_setting(value)}={value}."
         )
+    if key == "benchmark" and re.search(r"\.(csv|jsonl?|parquet)['\"]?$", value, re.IGNORECASE):
+        raise ConfigError(
+            f"benchmark= chooses one of conf/benchmark; for data of your own type custom.data={value}."
+        )
     if re.match(r"benchmark\.", key):
-        right = re.sub(r"^benchmark\.", "benchmarks.", key)
+        part = key.removeprefix("benchmark.")
+        right = _full(part, arguments) if part in SHORT else f"benchmarks.{part}"
         raise ConfigError(f"{key}={value} would change nothing; type {right}={value}.")
     if key in SHORT and key not in top:
         raise ConfigError(f"{key} is part of a longer name; type {_full(key, arguments)}={value}.")

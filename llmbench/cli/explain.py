@@ -42,13 +42,15 @@ def explain_composition(error: BaseException, conf: Path) -> str:
 
 ONE_OF = ("suite", "model", "engine", "profile")
 """Groups of which a run has one."""
+TAKE_LISTS = re.compile(r"benchmark|export|custom\.choices|.+\.(stop|cue_stop|args\..+)")
+"""Settings that may be a list."""
 
 
 def _explain_choice(text: str) -> str | None:
     """Several values, or a second choice of a group, of which a run has one."""
     if several := re.match(r"Ambiguous value for argument '\+*(.+?)=(.*)'", text):
         key, value = several.groups()
-        as_list = "" if key in ONE_OF else f"a list is written '{key}=[{value}]', and "
+        as_list = f"a list is written '{key}=[{value}]', and " if TAKE_LISTS.fullmatch(key) else ""
         return f"{key}={value} holds several values: {as_list}-m makes a run of each."
     if twice := re.match(r"Multiple values for .* use '(override (\S+): \S+)'", text):
         return f"{twice[2]} is chosen already; in the defaults of a YAML file write `{twice[1]}`."

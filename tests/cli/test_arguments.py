@@ -12,8 +12,7 @@ from llmbench.errors import ConfigError
 
 MISTAKES = [
     (["benchmarks=aime"], "type benchmark=aime to choose one"),
-    (["--benchmark", "aime"], "type benchmark=VALUE."),
-    (["--limit", "20"], "type limit=VALUE."),
+    (["--benchmark", "aime"], "type benchmark=aime."),
     (["benchmark=math", "--temperature=0.7"], "type sampling.temperature=0.7."),
     (["model=Qwen/Qwen3-8B"], "type model.hub_id=Qwen/Qwen3-8B."),
     (["model=/models/mine"], "type model.path=/models/mine."),
@@ -25,7 +24,11 @@ MISTAKES = [
     (["benchmark=[math,aime]", "num_samples=40"], "type benchmarks.math.num_samples=40."),
     (["num_samples=40"], "type benchmarks.NAME.num_samples=40."),
     (["benchmark=aime,math"], "a list is written 'benchmark=[aime,math]'"),
-    (["batch_size=4,8"], "and -m makes a run of each."),
+    (["batch_size=4,8"], "batch_size=4,8 holds several values: -m makes a run of each."),
+    (["--limit", "20"], "type limit=20."),
+    (["--limit", "engine=fake"], "type limit=VALUE."),
+    (["benchmark=mine.csv"], "type custom.data=mine.csv."),
+    (["benchmark.max_tokens=64", "benchmark=aime"], "type benchmarks.aime.max_tokens=64."),
     (["judge=qwen7b"], "type one of the settings below it, such as judge.model=VALUE."),
     (
         ["suite=[code,instruct]"],
