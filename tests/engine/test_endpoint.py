@@ -99,12 +99,12 @@ def test_no_more_are_in_flight_than_the_batch_size() -> None:
     with serving(StandIn(word_s=0.01)) as server, engine(server, batch_size=3) as made:
         done = finish(made, *(chat(number) for number in range(10)))
         report = made.report()
-    assert server.most_in_flight >= 3  # one whose answer was read may still be ending there
+    assert server.most_in_flight == 3
     assert len(done) == len(server.asked) == 10
     assert report.server is not None
     assert report.server.place_wait_s > 0
     spans = [(c.timing.queued, c.timing.finished) for c in done.values() if c.timing is not None]
-    assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) == 3
+    assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) <= 3
 
 
 def test_without_a_batch_size_at_most_64_are_in_flight() -> None:

@@ -115,6 +115,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     told: StandIn
     protocol_version = "HTTP/1.1"
+    counted = False
+    """Whether its request is one of those in flight."""
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -154,6 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
             told.asked.append(body)
             told.headers.append({name.lower(): value for name, value in self.headers.items()})
             told.in_flight += 1
+            self.counted = True
             told.most_in_flight = max(told.most_in_flight, told.in_flight)
             fault = told.faults.popleft() if told.faults else told.fault(body)
         try:
@@ -161,8 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:  # the client has left, or the test's reply says so
             self.close_connection = True
         finally:
-            with told.lock:
-                told.in_flight -= 1
+            self._answered()
+
+    def _answered(self) -> None:
+        """Counts its request no longer; before its last bytes are sent, since the client may then send the next at once."""
+        with self.told.lock:
+            self.told.in_flight -= self.counted
+            self.counted = False
 
     def _answer(self, body: Body, fault: Fault | None) -> None:
         unknown = [] if self.told.vllm else sorted(UNKNOWN_TO_OPENAI & body.keys())
@@ -204,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        self._answered()
         self.wfile.write(content)
 
     def _stream(self, body: Body, fault: str | None) -> None:
@@ -225,6 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "error_inside":
                 self._chunk(f"data: {json.dumps({'error': {'message': 'EngineCore died', 'code': 500}})}\n\n")
             time.sleep(self.told.word_s)
+        self._answered()
         self._chunk("data: [DONE]\n\n")
         self._chunk("")
 
