@@ -246,6 +246,13 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     assert read_history(file) == [entry]
 
 
+def test_a_line_that_was_torn_costs_the_next_run_nothing(tmp_path: Path) -> None:
+    file, entry = tmp_path / "startup.jsonl", measured_start(EAGER, 1)
+    file.write_bytes(b'{"key": ')
+    remember(entry, file)
+    assert read_history(file) == [entry]
+
+
 @given(st.binary(max_size=300))
 def test_no_line_is_too_strange(line: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:

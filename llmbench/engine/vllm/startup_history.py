@@ -226,11 +226,12 @@ def remember(entry: HistoryEntry, path: Path | None = None) -> None:
     try:
         file = path or history_file()
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = files.opened_to_add(
-            file
-        )  # where a pipe stands in its place, open would wait for a reader
+        # where a pipe stands in its place, open would wait for a reader
+        descriptor = files.opened_to_add(file)
         with os.fdopen(descriptor, "ab", buffering=0) as opened:
-            opened.write(orjson.dumps(asdict(entry)) + b"\n")
+            # behind a line that a killed process left
+            begins = b"\n" if files.torn(descriptor) else b""
+            opened.write(begins + orjson.dumps(asdict(entry)) + b"\n")
     except (OSError, RuntimeError) as error:
         log.debug("the start-up history cannot be written: %s", error)
 
